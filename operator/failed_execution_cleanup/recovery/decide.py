@@ -1,0 +1,334 @@
+"""The one decision: what may be done now. Pure: no I/O, no clock; the time is in the world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from . import guards
+from .actions import Action, Kind
+from .goals import Wish
+from .guards import Block
+from .incident import Incident, newest_job_id, resolve
+from .memory import Memory
+from .plan import CLEANUP_REQUIRED, Assessment, VolumeAssessment, assess
+from .reasons import Reason, needs_person
+from .restore_points import BACKED_UP, revert_quiet_until
+from .volumes import Holder
+from .world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is left to do; the reason says how it ended."""
+
+    reason: Reason
+    message: str
+    assessment: Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing may be done before `after`; it goes on by itself. `reason` is None while our own requests are in flight or retried."""
+
+    reason: Reason | None
+    message: str
+    after: timedelta
+    assessment: Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Only a person can help."""
+
+    reason: Reason
+    message: str
+    assessment: Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """These actions may run side by side now."""
+
+    actions: tuple[Action, ...]
+    assessment: Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Asked to stop, and nothing more can be brought home; `away` names volumes that stay detached."""
+
+    message: str
+    away: tuple[str, ...]
+    assessment: Assessment
+
+
+Decision = Done | Wait | Refuse | Act | Stopped
+
+IN_FLIGHT_POLL = timedelta(seconds=5)
+OWNER_ALIVE = timedelta(seconds=15)
+QUIET_WHY = "the engine did not end the job itself: nothing is deleted or closed before it stayed quiet"
+SETTLED_DETACH_STATES = frozenset({"Stopped", "Destroyed"})
+
+
+def decide(world: World, wish: Wish, memory: Memory) -> Decision:
+    """Say what may be done next.
+
+    Args:
+        world: a fresh observation.
+        wish: the spec and the appliance's settings.
+        memory: what the claim remembers; an empty one before the first claim.
+    """
+    for block in guards.appliance(world, wish):
+        return Refuse(block.reason, block.message, Assessment(blocks=(block,)))
+    newest = newest_job_id(world.records)
+    job_id = wish.job_id or newest
+    name = world.records.context.vm_name
+    if job_id is None:
+        return Done(Reason.NOTHING_TO_DO, f"{name} has no failover job.", Assessment())
+    incident = resolve(world.records, job_id)
+    if incident is None:
+        return Refuse(
+            Reason.JOB_MISMATCH,
+            f"{name} has no failover job {job_id}: correct failoverJobID in a new resource.",
+            Assessment(),
+        )
+    if job_id != newest:
+        return _superseded(world, incident, wish, memory, newest)
+    assessment = assess(world, incident, wish, memory)
+    for block in (*guards.identity(incident, world), *guards.health(incident, world, assessment.vms)):
+        return Refuse(block.reason, block.message, _with_blocks(assessment, (block,)))
+    if not assessment.steps and not any(v.blocks for v in assessment.volumes):
+        return _done(assessment, memory)
+    if not world.quiet:
+        return Wait(None, "the database changed while OSSEA was read", timedelta(seconds=1), assessment)
+    return _act(world, incident, wish, memory, assessment)
+
+
+def _superseded(world: World, incident: Incident, wish: Wish, memory: Memory, newest: str | None) -> Decision:
+    if not memory.touched or memory.finished:
+        return Done(
+            Reason.SUPERSEDED,
+            f"job {incident.job_id} is not the newest failover job of this VM ({newest}): nothing is touched.",
+            Assessment(incident=incident),
+        )
+    assessment = assess(world, incident, wish, memory)
+    away = ", ".join(f"{v.volume.label} is {v.holder}" for v in assessment.volumes if v.holder is not Holder.OMA)
+    return Refuse(
+        Reason.SUPERSEDED_IN_RUN,
+        f"a newer failover job {newest} began while {incident.job_id} was being cleaned up: nothing more is touched. "
+        + (away or "All volumes are on the appliance."),
+        assessment,
+    )
+
+
+def _done(assessment: Assessment, memory: Memory) -> Done:
+    if assessment.undeserved is not None:
+        return Done(assessment.undeserved, assessment.undeserved_why, assessment)
+    if memory.started_at is not None:
+        return Done(
+            Reason.CLEANED, "volumes attached, no snapshots, no test VM, context ready for failover.", assessment
+        )
+    return Done(Reason.ALREADY_CLEAN, "everything was already as wanted; nothing was touched.", assessment)
+
+
+def _act(world: World, incident: Incident, wish: Wish, memory: Memory, assessment: Assessment) -> Decision:
+    now = world.records.clock.utc
+    started = memory.first_request_at
+    timed_out = started is not None and now > started + wish.deadline
+    stopping = wish.stopping or timed_out
+    everywhere = _global_blocks(world, incident, wish, memory, assessment)
+    single = tuple(block for v in assessment.volumes for block in v.blocks)
+    if not memory.touched:
+        everywhere = everywhere + single  # preflight: nothing is detached before every volume is safe (rule 8)
+    assessment = _with_blocks(assessment, everywhere + tuple(b for b in single if b not in everywhere))
+    settling = any(request.open for request in memory.requests)
+    if everywhere:
+        if stopping and not settling:
+            return _stopped(wish, assessment, timed_out=timed_out)
+        return _blocked(everywhere, memory, assessment)
+
+    actions, waits = _enabled(world, incident, wish, memory, assessment, stopping=stopping)
+    if actions:
+        if world.records.context.current_status != CLEANUP_REQUIRED and not stopping:
+            context_id = world.records.context.context_id
+            why = "the scheduler must leave this VM alone"
+            actions = [Action(Kind.MARK_CONTEXT, context_id, why)]
+        return Act(tuple(actions), assessment)
+    if settling:
+        return Wait(None, "requests are in flight", IN_FLIGHT_POLL, assessment)
+    if stopping:
+        return _stopped(wish, assessment, timed_out=timed_out)
+    if waits:
+        return min(waits, key=lambda wait: wait.after)
+    return _blocked(single, memory, assessment)
+
+
+def _global_blocks(
+    world: World, incident: Incident, wish: Wish, memory: Memory, assessment: Assessment
+) -> tuple[Block, ...]:
+    vms = assessment.vms
+    found = [
+        *guards.claims(world, incident.job_id, OWNER_ALIVE),
+        *guards.alive(incident, world, wish),
+        *guards.replication(world, wish),
+        *guards.foreign_rows(incident, world, wish),
+        *guards.live(incident, world, wish, memory, vms),
+        *guards.running_vm(incident, wish, vms, memory),
+        *guards.stop_failing(wish, memory, vms),
+        *guards.unknown_disks(world.records),
+        *guards.in_flight(world, wish, memory, vms),
+    ]
+    if any(step.kind in {Kind.DETACH, Kind.ATTACH, Kind.REVERT, Kind.DESTROY_VM} for step in assessment.steps):
+        found += [*guards.vm_snapshots(world), *guards.foreign_disks(world, vms)]
+    # Past the preflight a young operation on one volume holds only that volume.
+    return tuple(b for b in found if b.volume_id is None or not memory.touched)
+
+
+def _with_blocks(assessment: Assessment, blocks: tuple[Block, ...]) -> Assessment:
+    return replace(assessment, blocks=(*blocks, *(b for b in assessment.blocks if b not in blocks)))
+
+
+def _blocked(blocks: tuple[Block, ...], memory: Memory, assessment: Assessment) -> Decision:
+    """Requests in flight settle first; then a person's guard counts more than one that clears by itself."""
+    if any(request.open for request in memory.requests):
+        return Wait(None, "requests are in flight", IN_FLIGHT_POLL, assessment)
+    blocks = blocks or assessment.blocks
+    waits = [block for block in blocks if not needs_person(block.reason)]
+    # While the job may still be running nothing else is worth saying: what else is wrong may be its work in progress.
+    first = (
+        next(
+            (b for b in waits if b.reason in {Reason.FAILOVER_STILL_RUNNING, Reason.REPLICATION_ACTIVE}),
+            next((b for b in blocks if needs_person(b.reason)), None),
+        )
+        or blocks[0]
+    )
+    if needs_person(first.reason):
+        return Refuse(first.reason, first.message, assessment)
+    return Wait(first.reason, first.message, first.retry_after, assessment)
+
+
+def _stopped(wish: Wish, assessment: Assessment, *, timed_out: bool) -> Decision:
+    away = tuple(v.volume.label for v in assessment.volumes if v.holder is not Holder.OMA)
+    named = f"; not on the appliance: {', '.join(away)}" if away else "; all volumes are on the appliance"
+    if timed_out and not wish.stopping:
+        hours = wish.deadline.total_seconds()
+        return Refuse(
+            Reason.DEADLINE_EXCEEDED, f"not finished {hours:.0f} s after the first request{named}.", assessment
+        )
+    return Stopped(f"stopped as asked{named}.", away, assessment)
+
+
+def _enabled(
+    world: World, incident: Incident, wish: Wish, memory: Memory, assessment: Assessment, *, stopping: bool
+) -> tuple[list[Action], list[Wait]]:
+    now = world.records.clock.utc
+    actions: list[Action] = []
+    waits: list[Wait] = []
+    held = {b.volume_id for b in assessment.blocks if b.volume_id is not None}
+    quiet_until = _quiet_until(incident, wish, memory)
+    for v in assessment.volumes:
+        if v.volume.id in held or memory.in_flight(v.volume.id):
+            continue
+        step = _home_step(v) if stopping else next(iter(v.steps), None)
+        if step is None or not _possible(step, v, assessment):
+            continue
+        until, why = _not_before(step, v, wish, memory, quiet_until)
+        if until is not None and until > now:
+            reason = Reason.QUIET_TIME if why else None
+            waits.append(Wait(reason, why or f"{step.why}: retried", until - now, assessment))
+        else:
+            actions.append(step)
+    if not stopping:
+        actions += _vm_actions(memory, assessment, waits, now, wish)
+        closing = assessment.closing
+        if closing is not None and len(assessment.steps) == 1 and not held and not assessment.blocks:
+            if quiet_until is not None and quiet_until > now:
+                waits.append(_quiet(quiet_until - now, assessment))
+            else:
+                actions.append(closing)
+    return actions, waits
+
+
+def _quiet(left: timedelta, assessment: Assessment) -> Wait:
+    return Wait(Reason.QUIET_TIME, QUIET_WHY, left, assessment)
+
+
+def _home_step(v: VolumeAssessment) -> Action | None:
+    """Next step on the way home of a volume that needs no revert any more (rule 19)."""
+    if v.holder is not Holder.NOBODY or any(step.kind is Kind.REVERT for step in v.steps):
+        return None
+    return next((s for s in v.steps if s.kind in {Kind.MARK_REVERTED, Kind.REMOVE_MAPPING, Kind.ATTACH}), None)
+
+
+def _possible(step: Action, v: VolumeAssessment, assessment: Assessment) -> bool:
+    """Preconditions of a volume's next step that time does not bring about."""
+    cloud = v.volume.cloud
+    if cloud is None or cloud.state != "Ready":
+        return False
+    if step.kind is Kind.DETACH and v.holder is Holder.TEST_VM:
+        vm = next(vm for vm in assessment.vms if vm.id == cloud.vm_id)
+        return vm.state in SETTLED_DETACH_STATES or vm.state == "Error"
+    if step.kind in {Kind.REVERT, Kind.ATTACH, Kind.REMOVE_MAPPING}:
+        return v.holder is Holder.NOBODY
+    if step.kind is Kind.DELETE_SNAPSHOT:
+        snapshot = next(s for s in v.restore.deletable if s.id == step.object)
+        return snapshot.state != BACKED_UP or (v.restore.reverted and v.holder is Holder.NOBODY)
+    return True
+
+
+def _not_before(
+    step: Action, v: VolumeAssessment, wish: Wish, memory: Memory, quiet_until: datetime | None
+) -> tuple[datetime | None, str]:
+    """Earliest time of a step, and why; no text for a plain retry pause."""
+    if step.kind is Kind.DELETE_SNAPSHOT and quiet_until is not None:
+        return quiet_until, QUIET_WHY
+    if step.kind in {Kind.REVERT, Kind.ATTACH}:
+        settings = wish.settings
+        doubt = revert_quiet_until(memory, v.volume, settings.revert_quiet, settings.revert_bytes_per_second)
+        if doubt is not None:
+            return doubt, f"a revert of {v.volume.label} ended without a result and may still be writing"
+    return _retry_at(step, wish, memory), ""
+
+
+def _retry_at(step: Action, wish: Wish, memory: Memory) -> datetime | None:
+    failures = memory.failures(step.kind, step.object)
+    if not failures or failures[-1].settled_at is None:
+        return None
+    pause: timedelta = wish.settings.retry * 2 ** (len(failures) - 1)
+    return failures[-1].settled_at + pause
+
+
+def _quiet_until(incident: Incident, wish: Wish, memory: Memory) -> datetime | None:
+    """End of rule 5's quiet time; None when the engine ended the job itself."""
+    if incident.ended_by_engine:
+        return None
+    stamps = [memory.started_at, memory.changed_at, *(r.settled_at for r in memory.of(Kind.DETACH))]
+    newest = max((s for s in stamps if s is not None), default=None)
+    return newest + wish.settings.quiet if newest is not None else None
+
+
+def _vm_actions(
+    memory: Memory, assessment: Assessment, waits: list[Wait], now: datetime, wish: Wish
+) -> Iterator[Action]:
+    home = all(v.holder is Holder.OMA for v in assessment.volumes)
+    holding = {v.volume.cloud.vm_id for v in assessment.volumes if v.volume.cloud is not None}
+    seen: set[str] = set()
+    for step in assessment.vm_steps:
+        vm = next(vm for vm in assessment.vms if vm.id == step.object)
+        if vm.id in seen or memory.in_flight(vm.id):
+            continue
+        seen.add(vm.id)
+        if step.kind is Kind.STOP_VM:
+            allowed = vm.state == "Running" and (vm.id in holding or home)
+        else:
+            # Every volume is home, and OSSEA lists no foreign disk on it (a block): rule 14.
+            allowed = home and vm.id not in holding
+        if not allowed:
+            continue
+        until = _retry_at(step, wish, memory)
+        if until is not None and until > now:
+            waits.append(Wait(None, f"{step.why}: retried", until - now, assessment))
+        else:
+            yield step

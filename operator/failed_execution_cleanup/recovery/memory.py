@@ -1,0 +1,161 @@
+"""What a cleanup must remember between observations, kept in its claim and nowhere else.
+
+Every mutating request is written ahead as an open `Request` and settled afterwards by what re-reading showed. All stamps are UTC
+digits of the database's clock, so that owners on different machines agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from .actions import Action, Kind, Phase
+
+
+class Outcome(StrEnum):
+    """How a request ended, judged by re-reading the world and not by the answer alone."""
+
+    EFFECT = "effect"
+    """The world shows it; for a revert: its job ended with jobstatus 1."""
+    NO_EFFECT = "no-effect"
+    """It was executed, ended, and the world does not show it."""
+    REFUSED = "refused"
+    """It was certainly not executed."""
+    UNKNOWN = "unknown"
+    """Nobody can say; it may still be running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One mutating request, written ahead.
+
+    Attributes:
+        attempt: 1, 2, …: part of the id that makes a submission at-most-once.
+        number: claim number under which it was written; another number means the claim was broken in between.
+        external_id: OSSEA job id or daemon operation id, once known.
+    """
+
+    kind: Kind
+    object: str
+    attempt: int
+    number: int
+    sent_at: datetime
+    volume_id: str | None = None
+    snapshot_id: str | None = None
+    vm_id: str | None = None
+    external_id: str | None = None
+    outcome: Outcome | None = None
+    settled_at: datetime | None = None
+    error: str | None = None
+
+    @property
+    def open(self) -> bool:
+        """Written ahead, not yet settled: in flight, or left behind by a dead owner."""
+        return self.outcome is None
+
+    @property
+    def key(self) -> str:
+        """Identity across attempts; equals `Action.key`."""
+        return f"{self.kind}/{self.object}"
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRecord:
+    """Life of one phase in this run."""
+
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    skipped: str | None = None
+    step_id: int | None = None
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All a new owner needs to go on.
+
+    Attributes:
+        job_id: failover job this cleanup is bound to (rule 2).
+        number: number of the current claim.
+        started_at: when this run's claim was first taken.
+        changed_at: when foreign activity last changed under our eyes; restarts the quiet time (rule 5).
+        handled_request: the `requestedAt` token this run answers.
+        tries_from: attempts before it do not count as failures any more: a person asked again.
+        finished: reason of the end, when the run ended clean or final.
+    """
+
+    job_id: str
+    number: int = 0
+    started_at: datetime | None = None
+    changed_at: datetime | None = None
+    requests: tuple[Request, ...] = ()
+    phases: dict[Phase, PhaseRecord] = field(default_factory=dict)
+    waivers_used: tuple[tuple[str, str], ...] = ()
+    handled_request: str | None = None
+    tries_from: datetime | None = None
+    finished: str | None = None
+
+    def of(self, kind: Kind, obj: str | None = None, *, volume_id: str | None = None) -> Iterator[Request]:
+        """Requests of a kind, oldest first, of one object or volume if given."""
+        for request in self.requests:
+            if (
+                request.kind is kind
+                and (obj is None or request.object == obj)
+                and (volume_id is None or request.volume_id == volume_id)
+            ):
+                yield request
+
+    def last(self, kind: Kind, obj: str) -> Request | None:
+        """Newest request of a kind on an object."""
+        return max(self.of(kind, obj), key=lambda r: r.attempt, default=None)
+
+    def in_flight(self, obj: str) -> bool:
+        """Whether a request on this object or volume is open."""
+        return any(r.open and obj in (r.object, r.volume_id) for r in self.requests)
+
+    def failures(self, kind: Kind, obj: str) -> tuple[Request, ...]:
+        """Settled attempts without effect since the last one that had, or since a person asked again; oldest first."""
+        run: list[Request] = []
+        for request in sorted(self.of(kind, obj), key=lambda r: r.attempt):
+            if request.outcome is Outcome.EFFECT:
+                run.clear()
+            elif not request.open and (self.tries_from is None or request.sent_at >= self.tries_from):
+                run.append(request)
+        return tuple(run)
+
+    @property
+    def touched(self) -> bool:
+        """Whether any mutating request to OSSEA or the daemon was written ahead in this run."""
+        return self.first_request_at is not None
+
+    @property
+    def first_request_at(self) -> datetime | None:
+        """Time of this run's first mutating request; the deadline counts from here."""
+        since = self.started_at
+        return min((r.sent_at for r in self.requests if since is None or r.sent_at >= since), default=None)
+
+    def write_ahead(self, action: Action, at: datetime) -> tuple[Memory, Request]:
+        """Memory with an open request for the action, and that request."""
+        previous = self.last(action.kind, action.object)
+        request = Request(
+            kind=action.kind,
+            object=action.object,
+            attempt=previous.attempt + 1 if previous else 1,
+            number=self.number,
+            sent_at=at,
+            volume_id=action.volume_id,
+            snapshot_id=action.snapshot_id,
+            vm_id=action.vm_id,
+        )
+        return replace(self, requests=(*self.requests, request)), request
+
+    def with_request(self, request: Request) -> Memory:
+        """Memory in which a request of the same key and attempt is replaced."""
+        return replace(
+            self,
+            requests=tuple(
+                request if (r.key, r.attempt) == (request.key, request.attempt) else r for r in self.requests
+            ),
+        )
