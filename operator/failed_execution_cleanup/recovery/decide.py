@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from . import guards
 from .actions import Action, Kind
+from .activity import activity
 from .goals import Wish
 from .guards import Block
 from .incident import Incident, newest_job_id, resolve
@@ -101,7 +102,7 @@ def decide(world: World, wish: Wish, memory: Memory) -> Decision:
         return Refuse(block.reason, block.message, _with_blocks(assessment, (block,)))
     if not assessment.steps and not any(v.blocks for v in assessment.volumes):
         return _done(assessment, memory)
-    if not world.quiet:
+    if world.first is not None and activity(world.first, memory) != activity(world.records, memory):
         return Wait(None, "the database changed while OSSEA was read", timedelta(seconds=1), assessment)
     return _act(world, incident, wish, memory, assessment)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from .actions import Kind
+from .activity import is_ours
 from .goals import Wish
 from .incident import (
     FAILOVER_STATUSES,
@@ -223,7 +224,7 @@ def in_flight(world: World, wish: Wish, memory: Memory, vms: tuple[CloudVM, ...]
     clock = world.records.clock
     ours = {r.external_id for r in memory.requests if r.external_id}
     for operation in world.records.operations:
-        if operation.status not in ACTIVE_OPERATION or operation.id in ours or memory.in_flight(operation.volume_id):
+        if operation.status not in ACTIVE_OPERATION or is_ours(operation, memory):
             continue
         left = wish.settings.operation_limit - clock.utc_age(operation.created_at)
         if left > timedelta(0):

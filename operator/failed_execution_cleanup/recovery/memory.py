@@ -97,6 +97,22 @@ class Memory:
     tries_from: datetime | None = None
     finished: str | None = None
 
+    def with_phase(self, *, phase: Phase, record: PhaseRecord) -> Memory:
+        """Memory in which a phase got as far as this."""
+        return replace(self, phases={**self.phases, phase: record})
+
+    def with_waiver(self, *, reason: str, obj: str) -> Memory:
+        """Memory in which a waiver was needed."""
+        return replace(self, waivers_used=(*self.waivers_used, (reason, obj)))
+
+    def again(self, at: datetime, token: str | None) -> Memory:
+        """Memory of a new run that a person asked for.
+
+        Reverts and deletes stay: they explain snapshots that are gone (rule 12).
+        """
+        kept = tuple(r for r in self.requests if r.kind in {Kind.REVERT, Kind.DELETE_SNAPSHOT} or r.open)
+        return Memory(self.job_id, number=self.number, requests=kept, handled_request=token, tries_from=at)
+
     def of(self, kind: Kind, obj: str | None = None, *, volume_id: str | None = None) -> Iterator[Request]:
         """Requests of a kind, oldest first, of one object or volume if given."""
         for request in self.requests:

@@ -8,7 +8,7 @@ Times of OSSEA objects carry their zone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 
@@ -306,7 +306,7 @@ class Cloud:
 
     Attributes:
         vms: every VM the account sees, from a list without id filter: the witness that a missing one is gone (rule 9).
-        volumes: volumes of the context and every volume on a VM of the incident, by id. A volume that is absent here is missing.
+        volumes: every volume the account sees, by id; one of the context that is absent here is missing.
         snapshots: snapshots of each context volume, by volume id.
         vm_snapshots: VM snapshots on the OMA's VM and on the incident's VMs.
     """
@@ -323,8 +323,8 @@ class World:
 
     records: Records
     cloud: Cloud
-    quiet: bool = field(default=True)
-    """Whether the database's foreign activity was the same before and after OSSEA was read."""
+    first: Records | None = None
+    """The read before OSSEA was asked; None where only one read was made."""
 
     @property
     def oma_vm_id(self) -> str:

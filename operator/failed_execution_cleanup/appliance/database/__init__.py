@@ -1,0 +1,32 @@
+"""The OMA database: what is read of a context, the lock and the claim, and the few writes to rows of the product.
+
+Start at `OMADatabase.open`. Everything that writes needs a `ContextLock` and, but for taking it, a `StoredClaim`.
+"""
+
+from failed_execution_cleanup.appliance.database.claims import ClaimOutcome, StoredClaim, claim_id
+from failed_execution_cleanup.appliance.database.configs import OSSEAConfig
+from failed_execution_cleanup.appliance.database.failures import (
+    ClaimLost,
+    LockHeld,
+    LockLost,
+    RowsChanged,
+    UnexpectedRow,
+)
+from failed_execution_cleanup.appliance.database.job_log import Level, StepOutcome
+from failed_execution_cleanup.appliance.database.oma_database import ContextLock, OMADatabase
+
+__all__ = [
+    "ClaimLost",
+    "ClaimOutcome",
+    "ContextLock",
+    "Level",
+    "LockHeld",
+    "LockLost",
+    "OMADatabase",
+    "OSSEAConfig",
+    "RowsChanged",
+    "StepOutcome",
+    "StoredClaim",
+    "UnexpectedRow",
+    "claim_id",
+]

@@ -1,0 +1,483 @@
+"""Everything the database says about one context, read by set queries inside one transaction.
+
+Run it inside a transaction: on MariaDB its snapshot (REPEATABLE READ), on SQLite its read lock makes the rows one
+moment's. Rows accumulate for years, so what is closed is bounded to the newest; what is open is always read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, func, or_, select
+
+from failed_execution_cleanup.appliance.database import envelope
+from failed_execution_cleanup.appliance.database.clock import read_clock
+from failed_execution_cleanup.appliance.database.failures import UnexpectedRow, no_such_context
+from failed_execution_cleanup.appliance.database.tables import (
+    TERMINAL_FAILOVER,
+    TERMINAL_OPERATION,
+    TERMINAL_REPLICATION,
+    TERMINAL_TRACKING,
+    cbt_history,
+    contexts,
+    device_mappings,
+    failover_jobs,
+    job_steps,
+    job_tracking,
+    log_events,
+    nbd_exports,
+    ossea_configs,
+    ossea_volumes,
+    replication_jobs,
+    vm_disks,
+    volume_operations,
+)
+from failed_execution_cleanup.recovery.world import (
+    Clock,
+    ContextRow,
+    DiskRow,
+    FailoverRow,
+    LogRow,
+    MappingRow,
+    OperationRow,
+    OwnClaimRow,
+    Records,
+    ReplicationRow,
+    StepRow,
+    SyncRow,
+    TrackingRow,
+    VolumeRow,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from sqlalchemy import ColumnElement, Row, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.sql.elements import KeyedColumnElement
+
+_TRACKING_LIMIT: Final = 100
+_PROBLEM_LIMIT: Final = 200
+_REPLICATION_LIMIT: Final = 50
+_SYNC_LIMIT: Final = 200
+_OPERATION_AGE: Final = timedelta(days=1)
+# Sorts rows without a time behind all others.
+_NEVER: Final = datetime(1, 1, 1)  # noqa: DTZ001 (digits as stored have no zone)
+_EXPORT_PREFIX: Final = "migration-vol-"
+
+
+async def find_contexts(connection: AsyncConnection, vm_name: str, vcenter_host: str | None) -> tuple[ContextRow, ...]:
+    """Contexts of that very name; of one vCenter when given.
+
+    Names are compared here and not by the database, whose collation takes `PG1` for `pg1`; host names know no case.
+    """
+    rows = await connection.execute(
+        _context_columns().where(contexts.c.vm_name == vm_name).order_by(contexts.c.context_id)
+    )
+    found = (_context(row) for row in rows)
+    return tuple(
+        context
+        for context in found
+        if context.vm_name == vm_name
+        and (vcenter_host is None or context.vcenter_host.casefold() == vcenter_host.casefold())
+    )
+
+
+async def read_records(connection: AsyncConnection, context_id: str) -> Records:
+    """Read one context.
+
+    Raises:
+        NotFound: there is no such context.
+        UnexpectedRow: a row cannot be attributed or lacks a time it always has.
+    """
+    clock = await read_clock(connection)
+    row = (await connection.execute(_context_columns().where(contexts.c.context_id == context_id))).one_or_none()
+    if row is None:
+        raise no_such_context(context_id)
+    context = _context(row)
+    failovers = await _read_failovers(connection, context)
+    tracking, claims = await _read_tracking(connection, context, failovers, clock)
+    volumes = await _read_volumes(connection, context_id)
+    volume_ids = [volume.volume_id for volume in volumes]
+    return Records(
+        clock=clock,
+        oma_vm_ids=await _read_oma_vm_ids(connection),
+        context=context,
+        failovers=failovers,
+        tracking=tracking,
+        replications=await _read_replications(connection, context),
+        syncs=await _read_syncs(connection, context_id),
+        disks=await _read_disks(connection, context_id),
+        volumes=volumes,
+        mappings=await _read_mappings(connection, context_id, volume_ids),
+        operations=await _read_operations(connection, volume_ids, clock),
+        exports=await _read_exports(connection, volume_ids),
+        claims=claims,
+    )
+
+
+def belongs_to(context_id: str, vmware_vm_id: str) -> ColumnElement[bool]:
+    """Failover jobs of a context: by its id; rows without one by the VMware id, never by name (appliance facts 10.1)."""
+    column = failover_jobs.c.vm_context_id
+    return or_(column == context_id, and_(or_(column.is_(None), column == ""), failover_jobs.c.vm_id == vmware_vm_id))
+
+
+def not_in(column: KeyedColumnElement[Any], terminal: Sequence[str]) -> ColumnElement[bool]:
+    """A status outside the terminal ones: NULL and values nobody has seen count as open."""
+    return or_(column.is_(None), column.not_in(terminal))
+
+
+def _context_columns() -> Select[Any]:
+    names = (
+        "context_id",
+        "vm_name",
+        "vcenter_host",
+        "vmware_vm_id",
+        "current_status",
+        "current_job_id",
+        "last_successful_job_id",
+    )
+    return select(*(contexts.c[name] for name in names))
+
+
+def _context(row: Row[Any]) -> ContextRow:
+    return ContextRow(
+        context_id=row.context_id,
+        vm_name=row.vm_name,
+        vcenter_host=row.vcenter_host,
+        vmware_vm_id=row.vmware_vm_id,
+        current_status=row.current_status,
+        current_job_id=row.current_job_id or None,
+        last_successful_job_id=row.last_successful_job_id or None,
+    )
+
+
+async def _read_oma_vm_ids(connection: AsyncConnection) -> tuple[str, ...]:
+    rows = await connection.scalars(
+        select(ossea_configs.c.oma_vm_id).where(ossea_configs.c.is_active).order_by(ossea_configs.c.id)
+    )
+    return tuple(vm_id or "" for vm_id in rows)
+
+
+async def _read_failovers(connection: AsyncConnection, context: ContextRow) -> tuple[FailoverRow, ...]:
+    rows = (
+        await connection.execute(
+            select(failover_jobs)
+            .where(belongs_to(context.context_id, context.vmware_vm_id))
+            .order_by(failover_jobs.c.created_at.desc(), failover_jobs.c.id.desc())
+        )
+    ).all()
+    strays = [row for row in rows if not row.vm_context_id]
+    if strays:
+        # The same VMware id may exist in two vCenters; then nobody can say whose job it is.
+        owners = await connection.scalar(
+            select(func.count()).select_from(contexts).where(contexts.c.vmware_vm_id == context.vmware_vm_id)
+        )
+        if owners != 1:
+            raise UnexpectedRow(
+                "failover_jobs",
+                "vm_context_id",
+                strays[0].vm_context_id,
+                row=str(strays[0].id),
+                remedy=f"Several contexts have VMware id {context.vmware_vm_id}: enter the one the job belongs to.",
+            )
+    return tuple(
+        FailoverRow(
+            row_id=row.id,
+            job_id=row.job_id,
+            job_type=row.job_type,
+            status=row.status,
+            source_vm_name=row.source_vm_name,
+            destination_vm_id=row.destination_vm_id or None,
+            legacy_snapshot_id=row.ossea_snapshot_id or None,
+            created_at=_required(row.created_at, "failover_jobs", "created_at", row.id),
+            completed_at=row.completed_at,
+        )
+        for row in rows
+    )
+
+
+@dataclass(slots=True)
+class _Activity:
+    """Steps and log of one tracked job."""
+
+    steps: list[StepRow] = field(default_factory=list)
+    problems: list[LogRow] = field(default_factory=list)
+    newest_log_id: int = 0
+    newest_log_at: datetime | None = None
+
+
+async def _read_tracking(
+    connection: AsyncConnection, context: ContextRow, failovers: Sequence[FailoverRow], clock: Clock
+) -> tuple[tuple[TrackingRow, ...], tuple[OwnClaimRow, ...]]:
+    column = job_tracking.c
+    age = func.coalesce(column.started_at, column.created_at)
+    newest = select(job_tracking).order_by(age.desc(), column.id).limit(_TRACKING_LIMIT)
+    is_open = not_in(column.status, TERMINAL_TRACKING)
+    unattributed = and_(
+        or_(column.context_id.is_(None), column.context_id == ""),
+        column.job_type == envelope.JOB_TYPE,
+        column.operation == envelope.OPERATION,
+    )
+    wanted_jobs = {f.job_id for f in failovers if f.status not in TERMINAL_FAILOVER}
+    wanted_jobs |= {f.job_id for f in failovers[:_TRACKING_LIMIT]}
+    found: dict[str, Row[Any]] = {}
+    for selection in (
+        newest.where(column.context_id == context.context_id),
+        select(job_tracking).where(column.context_id == context.context_id, is_open),
+        select(job_tracking).where(column.id.in_(wanted_jobs)),
+        newest.where(unattributed),
+        select(job_tracking).where(unattributed, is_open),
+    ):
+        found |= {row.id: row for row in await connection.execute(selection)}
+
+    claims: list[OwnClaimRow] = []
+    foreign: list[Row[Any]] = []
+    for row in found.values():
+        stored = _own_claim(row)
+        if stored is None:
+            foreign.append(row)
+        else:
+            claims.append(_claim(row.id, stored, clock))
+    foreign.sort(key=lambda row: (row.started_at or row.created_at or _NEVER, row.id), reverse=True)
+    activity = await _read_activity(connection, [row.id for row in foreign])
+    return tuple(_tracking(row, activity[row.id]) for row in foreign), tuple(sorted(claims, key=lambda claim: claim.id))
+
+
+def _own_claim(row: Row[Any]) -> envelope.Stored | None:
+    if row.operation != envelope.OPERATION:
+        return None
+    return envelope.parse(row.id, row._mapping[job_tracking.c.metadata])  # noqa: SLF001 (SQLAlchemy's public name for it)
+
+
+def _claim(row_id: str, stored: envelope.Stored, clock: Clock) -> OwnClaimRow:
+    held = stored.envelope
+    return OwnClaimRow(
+        id=row_id,
+        job_id=held.job,
+        number=held.number,
+        owner=held.owner,
+        heartbeat_age=None if held.heartbeat is None else clock.utc_age(held.heartbeat).total_seconds(),
+        finished=held.finished,
+    )
+
+
+def _tracking(row: Row[Any], activity: _Activity) -> TrackingRow:
+    return TrackingRow(
+        id=row.id,
+        job_type=row.job_type,
+        operation=row.operation,
+        status=row.status,
+        context_id=row.context_id or None,
+        external_id=row.external_job_id or None,
+        error=row.error_message or None,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        steps=tuple(activity.steps),
+        problems=tuple(activity.problems),
+        newest_log_id=activity.newest_log_id,
+        newest_log_at=activity.newest_log_at,
+    )
+
+
+async def _read_activity(connection: AsyncConnection, job_ids: Collection[str]) -> defaultdict[str, _Activity]:
+    activity: defaultdict[str, _Activity] = defaultdict(_Activity)
+    if not job_ids:
+        return activity
+    for row in await connection.execute(
+        select(job_steps).where(job_steps.c.job_id.in_(job_ids)).order_by(job_steps.c.job_id, job_steps.c.seq)
+    ):
+        activity[row.job_id].steps.append(
+            StepRow(
+                row_id=row.id,
+                seq=row.seq,
+                name=row.name,
+                status=row.status,
+                started_at=row.started_at,
+                completed_at=row.completed_at,
+                error=row.error_message or None,
+            )
+        )
+    log = log_events.c
+    for row in await connection.execute(
+        select(log.job_id, func.max(log.id).label("newest_id"), func.max(log.ts).label("newest_at"))
+        .where(log.job_id.in_(job_ids))
+        .group_by(log.job_id)
+    ):
+        activity[row.job_id].newest_log_id = row.newest_id
+        activity[row.job_id].newest_log_at = row.newest_at
+    problems = await connection.execute(
+        select(log.id, log.job_id, log.level, log.message, log.ts)
+        .where(log.job_id.in_(job_ids), log.level.in_(("WARN", "ERROR")))
+        .order_by(log.id.desc())
+        .limit(_PROBLEM_LIMIT)
+    )
+    for row in reversed(problems.all()):
+        activity[row.job_id].problems.append(
+            LogRow(
+                row_id=row.id,
+                level=row.level,
+                message=row.message,
+                at=_required(row.ts, "log_events", "ts", row.id),
+            )
+        )
+    return activity
+
+
+async def _read_replications(connection: AsyncConnection, context: ContextRow) -> tuple[ReplicationRow, ...]:
+    column = replication_jobs.c
+    named = [job for job in (context.current_job_id, context.last_successful_job_id) if job is not None]
+    found: dict[str, Row[Any]] = {}
+    ours = select(replication_jobs).where(column.vm_context_id == context.context_id)
+    for selection in (
+        ours.order_by(column.created_at.desc(), column.id.desc()).limit(_REPLICATION_LIMIT),
+        ours.where(or_(not_in(column.status, TERMINAL_REPLICATION), column.id.in_(named))),
+    ):
+        found |= {row.id: row for row in await connection.execute(selection)}
+    rows = sorted(found.values(), key=lambda row: (row.created_at or _NEVER, row.id), reverse=True)
+    return tuple(
+        ReplicationRow(
+            id=row.id,
+            status=row.status or "",
+            created_at=row.created_at,
+            started_at=row.started_at,
+            updated_at=row.updated_at,
+            completed_at=row.completed_at,
+            last_poll_at=row.vma_last_poll_at,
+        )
+        for row in rows
+    )
+
+
+async def _read_syncs(connection: AsyncConnection, context_id: str) -> tuple[SyncRow, ...]:
+    column = cbt_history.c
+    ours = select(cbt_history).where(column.vm_context_id == context_id)
+    # A VM of many disks must not lose sight of a disk that is synced seldom: its newest sync of each sort is always
+    # read.
+    newest_of_disk = (
+        select(func.max(column.id))
+        .where(column.vm_context_id == context_id)
+        .group_by(column.disk_id, column.sync_type, column.sync_success)
+    )
+    found: dict[int, Row[Any]] = {}
+    for selection in (
+        ours.order_by(column.created_at.desc(), column.id.desc()).limit(_SYNC_LIMIT),
+        ours.where(column.id.in_(newest_of_disk)),
+    ):
+        found |= {row.id: row for row in await connection.execute(selection)}
+    dated = [(_required(row.created_at, "cbt_history", "created_at", row.id), row) for row in found.values()]
+    dated.sort(key=lambda pair: (pair[0], pair[1].id), reverse=True)
+    return tuple(
+        SyncRow(
+            disk_id=row.disk_id,
+            sync_type=row.sync_type,
+            success=bool(row.sync_success),
+            change_id=row.change_id or None,
+            created_at=created_at,
+        )
+        for created_at, row in dated
+    )
+
+
+async def _read_disks(connection: AsyncConnection, context_id: str) -> tuple[DiskRow, ...]:
+    rows = await connection.execute(
+        select(vm_disks).where(vm_disks.c.vm_context_id == context_id).order_by(vm_disks.c.id)
+    )
+    return tuple(
+        # GORM writes 0 for a volume that is not known yet.
+        DiskRow(disk_id=row.disk_id, volume_row_id=row.ossea_volume_id or None, change_id=row.disk_change_id or None)
+        for row in rows
+    )
+
+
+async def _read_volumes(connection: AsyncConnection, context_id: str) -> tuple[VolumeRow, ...]:
+    rows = await connection.execute(
+        select(ossea_volumes).where(ossea_volumes.c.vm_context_id == context_id).order_by(ossea_volumes.c.id)
+    )
+    return tuple(
+        VolumeRow(
+            row_id=row.id,
+            volume_id=row.volume_id or "",
+            name=row.volume_name or "",
+            size_gb=row.size_gb or 0,
+            status=row.status or "",
+            device_path=row.device_path or None,
+            snapshot_id=row.snapshot_id or None,
+            snapshot_created_at=row.snapshot_created_at,
+            snapshot_status=row.snapshot_status or None,
+        )
+        for row in rows
+    )
+
+
+async def _read_mappings(
+    connection: AsyncConnection, context_id: str, volume_ids: Collection[str]
+) -> tuple[MappingRow, ...]:
+    column = device_mappings.c
+    rows = await connection.execute(
+        select(device_mappings)
+        # Also those that name the context and a volume it does not know: such a volume is missing.
+        .where(or_(column.volume_uuid.in_(volume_ids), column.vm_context_id == context_id))
+        .order_by(column.volume_uuid)
+    )
+    return tuple(
+        MappingRow(
+            volume_id=row.volume_uuid,
+            vm_id=row.vm_id,
+            operation_mode=row.operation_mode,
+            device_path=row.device_path,
+            snapshot_id=row.ossea_snapshot_id or None,
+        )
+        for row in rows
+    )
+
+
+async def _read_operations(
+    connection: AsyncConnection, volume_ids: Collection[str], clock: Clock
+) -> tuple[OperationRow, ...]:
+    column = volume_operations.c
+    rows = await connection.execute(
+        select(volume_operations)
+        .where(
+            column.volume_id.in_(volume_ids),
+            or_(not_in(column.status, TERMINAL_OPERATION), column.created_at >= clock.utc - _OPERATION_AGE),
+        )
+        .order_by(column.created_at.desc(), column.id)
+    )
+    return tuple(
+        OperationRow(
+            id=row.id,
+            type=row.type,
+            status=row.status,
+            volume_id=row.volume_id,
+            vm_id=row.vm_id or None,
+            created_at=_required(row.created_at, "volume_operations", "created_at", row.id),
+            error=row.error or None,
+        )
+        for row in rows
+    )
+
+
+async def _read_exports(connection: AsyncConnection, volume_ids: Iterable[str]) -> frozenset[str]:
+    by_name = {_EXPORT_PREFIX + volume_id: volume_id for volume_id in volume_ids}
+    column = nbd_exports.c
+    rows = await connection.execute(
+        select(column.volume_id, column.export_name).where(
+            or_(column.volume_id.in_(by_name.values()), column.export_name.in_(by_name))
+        )
+    )
+    known = set(by_name.values())
+    return frozenset(
+        volume_id for row in rows for volume_id in (row.volume_id, by_name.get(row.export_name)) if volume_id in known
+    )
+
+
+def _required(stamp: datetime | None, table: str, column: str, row_id: object) -> datetime:
+    if stamp is None:
+        raise UnexpectedRow(
+            table, column, None, row=str(row_id), remedy="Every writer sets this time: find out who changed the row."
+        )
+    return stamp

@@ -1,0 +1,42 @@
+"""A token bucket: how many requests per second an appliance is asked to bear."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class RateLimit:
+    """Lets `per_second` entries a second through, in the order they came; at most `burst` of them at once.
+
+    `async with limit:` waits for the turn and takes one token; nothing is given back at the end. A cancelled waiter
+    takes none. CloudStack counts per account and fixed window (CloudStack facts 1.7): share one limit among all
+    clients of an account.
+    """
+
+    def __init__(self, per_second: float, *, burst: int = 1) -> None:
+        if per_second <= 0 or burst < 1:
+            raise ValueError(
+                f"A rate limit needs a positive rate and a burst of at least 1, not {per_second} and {burst}."
+            )
+        self._interval = 1.0 / per_second
+        self._tolerance = (burst - 1) * self._interval
+        self._full_at = float("-inf")  # loop time at which the bucket is full again
+        self._turn = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            delay = self._full_at - self._tolerance - loop.time()
+            if delay > 0:
+                await asyncio.sleep(delay)
+            self._full_at = max(self._full_at, loop.time()) + self._interval
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return None

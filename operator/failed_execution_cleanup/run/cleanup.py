@@ -1,0 +1,190 @@
+"""One cleanup, from the first look to the last row: observe, decide, perform, again.
+
+    lock ─► observe ─► decide ─┬─► Done / Refuse / Wait: nothing was written, say so
+                               └─► Act: take the claim ─► settle what a dead owner left ─► loop until nothing is left ─► release
+
+Nothing is sent without a request written ahead, and nothing is sent when the read right before it shows foreign activity (rule 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from failed_execution_cleanup.appliance.database import ClaimLost, ClaimOutcome, ContextLock, LockHeld, StoredClaim
+from failed_execution_cleanup.appliance.doors import Doors
+from failed_execution_cleanup.appliance.errors import ApplianceError
+from failed_execution_cleanup.appliance.observe import observe
+from failed_execution_cleanup.appliance.perform import Performer, Subject
+from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Refuse, Stopped, Wait, decide
+from failed_execution_cleanup.recovery.goals import Settings, Wish
+from failed_execution_cleanup.recovery.incident import newest_job_id
+from failed_execution_cleanup.recovery.memory import Memory
+from failed_execution_cleanup.recovery.plan import Assessment
+from failed_execution_cleanup.recovery.reasons import SUCCESSES, Reason
+from failed_execution_cleanup.recovery.world import ContextRow, World
+from failed_execution_cleanup.run import phases
+from failed_execution_cleanup.run.claim import EXPIRY_SECONDS, Claim, dump_memory, load_memory
+from failed_execution_cleanup.run.order import Order, Progress, Reporter
+from failed_execution_cleanup.run.surroundings import Surroundings
+from failed_execution_cleanup.run.worker import Worker, unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times of the process, not of the appliance.
+
+    Attributes:
+        http_seconds: longest time between sending a request and reading its answer; a taker waits it out on top of the heartbeat.
+        expiry_seconds: age of a heartbeat after which its owner counts as dead.
+    """
+
+    http_seconds: float = 30.0
+    expiry_seconds: float = EXPIRY_SECONDS
+
+
+class Cleanup:
+    """One VM's cleanup for one order. Made for a single `run`."""
+
+    def __init__(
+        self, doors: Doors, settings: Settings, owner: str, reporter: Reporter, limits: Limits | None = None
+    ) -> None:
+        """Prepare; nothing is read or sent.
+
+        Args:
+            doors: the appliance.
+            settings: its counts and times.
+            owner: identity of this process, unique among all that may ever run.
+            reporter: who asked.
+            limits: times of the process.
+        """
+        self._around = Surroundings(doors, settings, reporter)
+        self._owner = owner
+        self._limits = limits or Limits()
+
+    async def run(self) -> Progress:
+        """Work until nothing is left, nothing may be done, or somebody else must act; never raises for the appliance's trouble."""
+        order = await self._around.reporter.order()
+        try:
+            contexts = await self._around.doors.database.find_contexts(order.vm_name, order.vcenter_host)
+            if len(contexts) != 1:
+                return Progress(_identity(order, contexts))
+            if not order.execute:
+                return await self._look(order, contexts[0])
+            async with self._around.doors.database.lock(contexts[0].context_id) as lock:
+                return await self._locked(lock, order)
+        except (LockHeld, ClaimLost) as error:
+            return Progress(Wait(Reason.CLAIMED_ELSEWHERE, str(error), timedelta(seconds=15), Assessment()))
+        except ApplianceError as error:
+            return Progress(unreachable(error, 0))
+
+    async def _look(self, order: Order, context: ContextRow) -> Progress:
+        """Decide without lock or claim, for a plan that touches nothing."""
+        database = self._around.doors.database
+        world = await observe(self._around.doors.ossea, lambda: database.read(context.context_id))
+        job_id = order.job_id or newest_job_id(world.records)
+        memory = Memory(job_id or "")
+        return Progress(decide(world, self._around.wish(order, job_id), memory), world, memory)
+
+    async def _locked(self, lock: ContextLock, order: Order) -> Progress:
+        world = await self._around.observe(lock)
+        job_id = order.job_id or newest_job_id(world.records)
+        stored = await lock.load_claim(job_id) if job_id else None
+        memory = load_memory(stored.memory if stored else None, job_id or "")
+        wish = self._around.wish(order, job_id)
+        if memory.finished and memory.handled_request == order.requested_at:
+            return Progress(
+                _as_ended(Reason(memory.finished), world, wish, memory), world, memory, stored.id if stored else None
+            )
+        if memory.finished or memory.handled_request != order.requested_at:
+            memory = (
+                memory.again(self._around.now(), order.requested_at)
+                if memory.finished
+                else _asked_again(memory, self._around.now(), order)
+            )
+        decision = decide(world, wish, memory)
+        abandoned = stored is not None and stored.owner is not None
+        if job_id is None or not (isinstance(decision, Act) or abandoned or any(r.open for r in memory.requests)):
+            return Progress(decision, world, memory, stored.id if stored else None)
+        if stored is not None and (left := self._owner_alive(stored)) > timedelta(0):
+            message = f"{stored.owner} worked on this VM until a moment ago; its requests must be over before anybody goes on."
+            waiting = Wait(Reason.CLAIMED_ELSEWHERE, message, left, decision.assessment)
+            return Progress(waiting, world, memory, stored.id)
+        await self._around.reporter.claiming()
+        taken = await lock.take_claim(job_id, self._owner, previous=stored)
+        claim = Claim(lock, taken, memory)
+        now = self._around.now()
+        await claim.change(lambda m: replace(m, number=taken.number, started_at=m.started_at or now))
+        async with claim.kept_alive():
+            return await self._claimed(claim, world, abandoned=abandoned)
+
+    async def _claimed(self, claim: Claim, world: World, *, abandoned: bool) -> Progress:
+        subject = Subject(
+            job_id=claim.memory.job_id,
+            vm_name=world.records.context.vm_name,
+            oma_vm_id=world.oma_vm_id,
+            volume_ids=frozenset(row.volume_id for row in world.records.volumes),
+        )
+        worker = Worker(
+            self._around,
+            claim,
+            Performer(self._around.doors, subject, self._around.now, arrival_seconds=self._limits.http_seconds),
+        )
+        try:
+            if abandoned or any(r.open for r in claim.memory.requests):
+                await worker.settle_abandoned()
+            progress = await worker.work()
+        finally:
+            await worker.cancel()
+        await self._release(claim, progress.decision)
+        return replace(progress, memory=claim.memory, claimed=False)
+
+    async def _release(self, claim: Claim, decision: Decision) -> None:
+        status: ClaimOutcome = "failed"
+        error: str | None = "interrupted"
+        match decision:
+            case Done(reason=reason, message=message):
+                await phases.skip_rest(claim)
+                await claim.change(lambda memory: replace(memory, finished=reason.value))
+                status, error = ("completed", None) if reason in SUCCESSES else ("failed", message)
+            case Stopped(message=message):
+                status, error = "cancelled", message
+            case Refuse(reason=reason, message=message):
+                error = f"{reason.value}: {message}"
+            case _:
+                status, error = (
+                    "failed",
+                    f"waiting: {decision.message}" if isinstance(decision, Wait) else "interrupted",
+                )
+        finished = isinstance(decision, Done)
+        memory = dump_memory(claim.memory)
+        await claim.lock.release_claim(claim.stored, status, error, finished=finished, memory=memory)
+
+    def _owner_alive(self, stored: StoredClaim) -> timedelta:
+        """How long the former owner may still be waiting for an answer (rules, claim and memory)."""
+        if stored.owner is None or stored.heartbeat_age is None:
+            return timedelta(0)
+        return timedelta(seconds=self._limits.expiry_seconds + self._limits.http_seconds - stored.heartbeat_age)
+
+
+def _identity(order: Order, contexts: tuple[ContextRow, ...]) -> Refuse:
+    if not contexts:
+        where = f" under vCenter {order.vcenter_host}" if order.vcenter_host else ""
+        message = f"the appliance knows no VM {order.vm_name!r}{where}: correct vmName in a new resource (spaces and capitals count)."
+        return Refuse(Reason.UNKNOWN_VM, message, Assessment())
+    hosts = ", ".join(sorted(context.vcenter_host for context in contexts))
+    message = f"{len(contexts)} VMs are named {order.vm_name!r} (vCenters {hosts}): set vcenterHost."
+    return Refuse(Reason.AMBIGUOUS_VM, message, Assessment())
+
+
+def _asked_again(memory: Memory, at: datetime, order: Order) -> Memory:
+    """A new request for an unfinished run: tries count anew, everything else goes on."""
+    return replace(memory, handled_request=order.requested_at, tries_from=at if memory.requests else None)
+
+
+def _as_ended(reason: Reason, world: World, wish: Wish, memory: Memory) -> Decision:
+    """A finished cleanup stays as it ended and touches nothing (rule 18), unless a newer job superseded it (rule 2)."""
+    decision = decide(world, wish, memory)
+    if isinstance(decision, Done) and decision.reason is Reason.SUPERSEDED:
+        return decision
+    return Done(reason, "finished; nothing is touched without a new request.", decision.assessment)

@@ -1,0 +1,67 @@
+"""What is asked of the engine, and what it tells: the two sides of a cleanup that knows nothing of Kubernetes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from failed_execution_cleanup.recovery.decide import Decision
+from failed_execution_cleanup.recovery.goals import Waiver
+from failed_execution_cleanup.recovery.memory import Memory
+from failed_execution_cleanup.recovery.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody wants done.
+
+    Attributes:
+        job_id: failover job it is bound to; None: the newest at the first successful observation.
+        requested_at: opaque token; a new one asks for one more run.
+        waivers: those the appliance allows.
+        execute: False: say what would be done, touch nothing.
+        stopping: suspended or deleted: finish what is in flight, bring reverted volumes home, let go.
+    """
+
+    vm_name: str
+    vcenter_host: str | None = None
+    job_id: str | None = None
+    requested_at: str | None = None
+    waivers: frozenset[Waiver] = frozenset()
+    deadline: timedelta = timedelta(hours=4)
+    execute: bool = True
+    stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is known by now.
+
+    Attributes:
+        world: None when nothing could be observed.
+        claim_id: `job_tracking.id` of the claim, once there is one.
+        claimed: the claim is held at this moment.
+    """
+
+    decision: Decision
+    world: World | None = None
+    memory: Memory = field(default_factory=lambda: Memory(""))
+    claim_id: str | None = None
+    claimed: bool = False
+
+
+class Reporter(Protocol):
+    """Who asked: tells what is wanted now and hears how it goes."""
+
+    async def order(self) -> Order:
+        """What is wanted now; cheap when nothing changed."""
+
+    async def claiming(self) -> None:
+        """The claim is about to be taken: make sure that nobody forgets it."""
+
+    async def progress(self, progress: Progress) -> None:
+        """Something was observed or decided; must not raise for trouble of its own."""
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, but wake up early when what is wanted changed."""

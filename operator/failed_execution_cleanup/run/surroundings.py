@@ -1,0 +1,47 @@
+"""What a cleanup works with: the appliance's doors and settings, who asked, and the database's clock."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from failed_execution_cleanup.appliance.database import ContextLock
+from failed_execution_cleanup.appliance.doors import Doors
+from failed_execution_cleanup.appliance.observe import observe
+from failed_execution_cleanup.recovery.goals import Settings, Wish
+from failed_execution_cleanup.recovery.world import World
+from failed_execution_cleanup.run.order import Order, Reporter
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """One appliance and one asker, for the time of one run."""
+
+    doors: Doors
+    settings: Settings
+    reporter: Reporter
+    _clock: tuple[datetime, float] | None = field(default=None, init=False)
+
+    async def observe(self, lock: ContextLock) -> World:
+        """Observe on the lock's own connection, and set the clock."""
+        world = await observe(self.doors.ossea, lock.read)
+        self._clock = (world.records.clock.utc, asyncio.get_running_loop().time())
+        return world
+
+    def now(self) -> datetime:
+        """The database's UTC clock, carried on from the last observation by the loop's own; naive digits."""
+        if self._clock is None:
+            raise RuntimeError("no observation was made yet")
+        stamp, at = self._clock
+        return stamp + timedelta(seconds=asyncio.get_running_loop().time() - at)
+
+    def wish(self, order: Order, job_id: str | None) -> Wish:
+        """The order as the core wants it."""
+        return Wish(
+            job_id=job_id,
+            waivers=order.waivers,
+            stopping=order.stopping or not order.execute,
+            deadline=order.deadline,
+            settings=self.settings,
+        )

@@ -1,0 +1,264 @@
+"""The loop under a claim: observe, decide, send what is enabled side by side, follow it, again.
+
+Nothing is sent without a request written ahead, and nothing is sent when the read right before it shows foreign activity (rule 7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from failed_execution_cleanup.appliance.database import ClaimLost, Level, LockLost, RowsChanged
+from failed_execution_cleanup.appliance.errors import ApplianceError, DatabaseUnavailable, NotExecuted, Refused, Unknown
+from failed_execution_cleanup.appliance.perform import Performer, refused
+from failed_execution_cleanup.recovery.actions import Action, Kind, System
+from failed_execution_cleanup.recovery.activity import activity
+from failed_execution_cleanup.recovery.decide import Act, Decision, Wait, decide
+from failed_execution_cleanup.recovery.memory import Memory, Outcome, Request
+from failed_execution_cleanup.recovery.plan import Assessment
+from failed_execution_cleanup.recovery.reasons import Reason
+from failed_execution_cleanup.recovery.world import World
+from failed_execution_cleanup.run import phases
+from failed_execution_cleanup.run.claim import Claim
+from failed_execution_cleanup.run.order import Order, Progress
+from failed_execution_cleanup.run.surroundings import Surroundings
+
+logger = logging.getLogger(__name__)
+
+HOLDING: Final = frozenset({None, Reason.QUIET_TIME, Reason.OPERATION_IN_FLIGHT})
+"""Waits that keep the claim: giving it up would break it, and reverts would have to be made again (rule 12)."""
+
+_SETTLE_RETRY: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+_LOOK_SECONDS: Final = 5.0
+_UNREACHABLE: Final = (2.0, 5.0, 10.0, 30.0)
+
+
+class Interrupted(Exception):  # noqa: N818 - a signal inside this module, not an error
+    """The world changed between decision and request; nothing was sent."""
+
+
+class Worker:
+    """The loop under a claim."""
+
+    def __init__(self, around: Surroundings, claim: Claim, performer: Performer) -> None:
+        self._around = around
+        self._claim = claim
+        self._performer = performer
+        self._running: dict[asyncio.Task[None], Action] = {}
+        self._trouble = 0
+
+    async def settle_abandoned(self) -> None:
+        """Follow what a dead owner left open, then wait for two equal observations (claim and memory)."""
+        for request in self._claim.memory.requests:
+            if request.open:
+                logger.info("Following a request of a former owner", extra={"request": request.key})
+                await self._settle(request)
+        previous = None
+        while True:
+            world = await self._around.observe(self._claim.lock)
+            ours = {row.volume_id for row in world.records.volumes}
+            seen = (
+                activity(world.records, self._claim.memory),
+                {i: v for i, v in world.cloud.volumes.items() if i in ours},
+                world.cloud.snapshots,
+            )
+            if seen == previous:
+                return
+            previous = seen
+            await asyncio.sleep(1.0)
+
+    async def work(self) -> Progress:
+        """Loop until a decision ends the run."""
+        around, claim = self._around, self._claim
+        seen = None
+        while True:
+            if claim.lost.is_set():
+                raise ClaimLost(claim.stored.id)
+            order = await around.reporter.order()
+            try:
+                world = await around.observe(claim.lock)
+                now = activity(world.records, claim.memory)
+                if seen is not None and now != seen:
+                    await claim.change(partial(_changed, at=around.now()))
+                seen = now
+                decision = decide(world, around.wish(order, claim.memory.job_id), claim.memory)
+                await phases.complete(
+                    claim, decision.assessment, {a.phase for a in self._running.values()}, around.now()
+                )
+                await self._note_waivers(world, order, decision)
+            except (LockLost, ClaimLost, DatabaseUnavailable, Unknown):
+                raise
+            except ApplianceError as error:
+                world, decision = None, unreachable(error, self._trouble)
+                self._trouble += 1
+            else:
+                self._trouble = 0
+            await around.reporter.progress(Progress(decision, world, claim.memory, claim.stored.id, claimed=True))
+            pause = _LOOK_SECONDS
+            match decision:
+                case Act(actions=actions) if world is not None:
+                    await self._start(actions, decision.assessment, world)
+                case Wait(reason=reason, after=after):
+                    if reason not in HOLDING and not self._running and world is not None:
+                        return Progress(decision, world, claim.memory, claim.stored.id)
+                    pause = min(after.total_seconds(), 60.0)
+                case _ if not self._running:
+                    return Progress(decision, world, claim.memory, claim.stored.id)
+            await self._wait(pause)
+
+    async def cancel(self) -> None:
+        """End what is still followed; requests stay open in the memory and are taken up by the next owner."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        self._running.clear()
+
+    async def _start(self, actions: tuple[Action, ...], assessment: Assessment, world: World) -> None:
+        busy = {obj for a in self._running.values() for obj in (a.object, a.volume_id) if obj}
+        for action in actions:
+            if action.object in busy or action.volume_id in busy:
+                continue
+            await phases.begin(self._claim, action, assessment, self._around.now())
+            task = asyncio.create_task(self._carry_out(action, world), name=action.key)
+            self._running[task] = action
+
+    async def _wait(self, seconds: float) -> None:
+        """Until something ended, the order changed, the claim was lost or the time is over."""
+        others = [
+            asyncio.create_task(self._around.reporter.pause(seconds)),
+            asyncio.create_task(self._claim.lost.wait()),
+        ]
+        try:
+            await asyncio.wait([*self._running, *others], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+        for task in [task for task in self._running if task.done()]:
+            action = self._running.pop(task)
+            await self._ended(task, action)
+
+    async def _ended(self, task: asyncio.Task[None], action: Action) -> None:
+        try:
+            task.result()
+        except (Interrupted, RowsChanged) as cause:
+            logger.info("Not sent: observing again", extra={"action": action.key, "cause": str(cause)})
+        except (LockLost, ClaimLost, DatabaseUnavailable, Unknown):
+            raise
+        except ApplianceError as error:
+            self._trouble += 1
+            logger.warning("Could not be sent", extra={"action": action.key, "cause": str(error)})
+            await self._log("WARN", f"{action.why}: {error}", action)
+            await asyncio.sleep(_UNREACHABLE[min(self._trouble, len(_UNREACHABLE)) - 1])
+
+    async def _carry_out(self, action: Action, world: World) -> None:
+        if action.system is System.DATABASE:
+            await self._write(action, world)
+            return
+        gate = self._around.doors.reverts if action.kind is Kind.REVERT else contextlib.nullcontext()
+        async with gate:
+            await self._request(action, world)
+
+    async def _request(self, action: Action, world: World) -> None:
+        if (why_not := await self._performer.check(action)) is not None:
+            raise Interrupted(why_not)
+        request = await self._claim.write_ahead(action, self._around.now())
+        try:
+            await self._confirm(world)
+            external_id = await self._performer.submit(action, request)
+        except (Interrupted, NotExecuted):
+            await self._claim.forget(request)
+            raise
+        except Refused as error:
+            await self._claim.settle(refused(request, error, self._around.now()))
+            await self._log("WARN", f"{action.why}: {error}", action)
+            return
+        except Unknown as error:
+            logger.warning("Answer lost: following", extra={"action": action.key, "cause": str(error)})
+        else:
+            request = replace(request, external_id=external_id)
+            await self._claim.settle(request)
+        await self._settle(request, action)
+
+    async def _confirm(self, world: World) -> None:
+        """The read right before every request (rule 7): claim and lock are ours, and nobody else was at work."""
+        memory = self._claim.memory
+        records = await self._claim.lock.read()
+        if activity(records, memory) != activity(world.records, memory):
+            raise Interrupted("rows of the failover, a replication or a daemon operation changed")
+
+    async def _settle(self, request: Request, action: Action | None = None) -> None:
+        for pause in itertools.chain(_SETTLE_RETRY, itertools.repeat(_SETTLE_RETRY[-1])):
+            try:
+                request = await self._performer.settle(request)
+                break
+            except ApplianceError as error:
+                logger.warning(
+                    "Cannot see what became of a request", extra={"request": request.key, "cause": str(error)}
+                )
+                await asyncio.sleep(pause)
+        await self._claim.settle(request)
+        level: Level = "INFO" if request.outcome is Outcome.EFFECT else "WARN"
+        text = f"{request.kind} of {request.object}: {request.outcome}"
+        await self._log(level, text + (f" ({request.error})" if request.error else ""), action)
+
+    async def _write(self, action: Action, world: World) -> None:
+        lock, stored = self._claim.lock, self._claim.stored
+        await self._confirm(world)
+        volume_id = action.volume_id or ""
+        match action.kind:
+            case Kind.MARK_CONTEXT:
+                await lock.mark_cleanup_required(stored, action.object, world.records.context.current_status)
+            case Kind.SET_MODE:
+                mode = next(m.operation_mode for m in world.records.mappings if m.volume_id == volume_id)
+                await lock.set_mode_oma(stored, volume_id, mode, action.vm_id or "")
+            case Kind.MARK_REVERTED:
+                await lock.mark_reverted(stored, volume_id, action.snapshot_id)
+            case Kind.CLEAR_SNAPSHOT:
+                await lock.clear_snapshot(stored, volume_id, action.snapshot_id)
+            case Kind.REMOVE_MAPPING:
+                await lock.remove_stale_mapping(stored, volume_id, action.vm_id or "")
+            case Kind.CLOSE_INCIDENT if action.closing is not None:
+                await lock.close_incident(stored, action.closing)
+        await self._log("INFO", action.why, action)
+
+    async def _note_waivers(self, world: World, order: Order, decision: Decision) -> None:
+        """Remember the waivers without which this decision would have been a stop."""
+        if not isinstance(decision, Act):
+            return
+        wish = self._around.wish(order, self._claim.memory.job_id)
+        for waiver in sorted(order.waivers, key=lambda w: (w.reason, w.object)):
+            used = (waiver.reason, waiver.object)
+            if used in self._claim.memory.waivers_used:
+                continue
+            without = decide(world, replace(wish, waivers=wish.waivers - {waiver}), self._claim.memory)
+            if without.assessment.blocks != decision.assessment.blocks:
+                await self._claim.change(partial(Memory.with_waiver, reason=waiver.reason, obj=waiver.object))
+                await self._log("WARN", f"waiver {waiver.reason} for {waiver.object} was used", None)
+
+    async def _log(self, level: Level, message: str, action: Action | None) -> None:
+        phase = self._claim.memory.phases.get(action.phase) if action else None
+        attrs = {"action": action.kind.value, "object": action.object, "volume_id": action.volume_id} if action else {}
+        await self._claim.lock.log(
+            self._claim.stored,
+            level,
+            message,
+            attrs,
+            phase.step_id if phase else None,
+        )
+
+
+def _changed(memory: Memory, *, at: datetime) -> Memory:
+    return replace(memory, changed_at=at)
+
+
+def unreachable(error: ApplianceError, trouble: int) -> Wait:
+    """The wait that follows from an error of a door; longer each time it repeats."""
+    seconds = error.retry_after or _UNREACHABLE[min(trouble, len(_UNREACHABLE) - 1)]
+    return Wait(Reason.APPLIANCE_UNREACHABLE, str(error), timedelta(seconds=seconds), Assessment())
