@@ -146,7 +146,6 @@ class EventRecorder:
                 series.count, series.last_seen = series.count + 1, now
                 return
         name = f"{regarding.name[: NAME_CHARACTERS - 17]}.{secrets.token_hex(8)}"
-        series.last_seen = None
         await self._api.create_event(namespace, self._body(happening, regarding, namespace, name, now))
         series.name, series.count, series.last_seen = name, 1, now
 

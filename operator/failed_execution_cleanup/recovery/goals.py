@@ -37,6 +37,7 @@ class Settings:
     """Counts and times of the Appliance (seconds in the resource, durations here)."""
 
     stuck_after: timedelta = timedelta(seconds=1800)
+    final_sync_stuck_after: timedelta = timedelta(seconds=2700)
     operation_limit: timedelta = timedelta(seconds=420)
     quiet: timedelta = timedelta(seconds=60)
     revert_quiet: timedelta = timedelta(seconds=1800)

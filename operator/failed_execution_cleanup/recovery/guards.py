@@ -142,7 +142,7 @@ def alive(incident: Incident, world: World, wish: Wish) -> Iterator[Block]:
     clock = world.records.clock
     settings = wish.settings
     if not incident.ended_by_engine:
-        limit = incident.stuck_threshold(settings.stuck_after)
+        limit = incident.stuck_threshold(settings.stuck_after, settings.final_sync_stuck_after)
         if clock.shifted:
             limit += HOUR  # digits may lie by an hour: wait it out
         left = limit - clock.age(incident.newest_activity)

@@ -118,12 +118,12 @@ class Incident:
             stamps.append(self.tracking.newest_activity)
         return max(stamps)
 
-    def stuck_threshold(self, stuck_after: timedelta) -> timedelta:
+    def stuck_threshold(self, stuck_after: timedelta, final_sync: timedelta = FINAL_SYNC_FLOOR) -> timedelta:
         """Silence after which the job counts as dead; the final sync of a live failover may be silent for long."""
         syncing = self.tracking is not None and any(
             step.name == FINAL_SYNC_STEP and step.status == "running" for step in self.tracking.steps
         )
-        return max(stuck_after, FINAL_SYNC_FLOOR) if syncing else stuck_after
+        return max(stuck_after, final_sync) if syncing else stuck_after
 
     def step_begun(self, name: str) -> bool | None:
         """Whether a step was begun by any failover job of the incident; None when no step rows are left to tell."""

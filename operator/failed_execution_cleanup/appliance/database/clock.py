@@ -12,7 +12,6 @@ from failed_execution_cleanup.appliance.database.tables import StoredTime
 from failed_execution_cleanup.recovery.world import Clock
 
 if TYPE_CHECKING:
-    from datetime import datetime
 
     from sqlalchemy import TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection

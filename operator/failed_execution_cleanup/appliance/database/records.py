@@ -120,7 +120,7 @@ async def read_records(connection: AsyncConnection, context_id: str) -> Records:
 
 
 def belongs_to(context_id: str, vmware_vm_id: str) -> ColumnElement[bool]:
-    """Failover jobs of a context: by its id; rows without one by the VMware id, never by name (appliance facts 10.1)."""
+    """Failover jobs of a context: by id; rows without one by the VMware id, never by name (facts 10.1)."""
     column = failover_jobs.c.vm_context_id
     return or_(column == context_id, and_(or_(column.is_(None), column == ""), failover_jobs.c.vm_id == vmware_vm_id))
 

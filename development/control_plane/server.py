@@ -1,0 +1,257 @@
+"""Run etcd and kube-apiserver on the loopback interface, in a temporary directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import httpx
+
+from development.control_plane.binaries import find_binaries
+from development.control_plane.certificates import CertificateAuthority, Credential, write_private_key
+from development.processes import LOOPBACK, Process, free_port
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_READY_SECONDS = 45.0
+_KUBECTL_SECONDS = 30.0
+# Nothing here is worth a long goodbye: the data is thrown away.
+_STOP_SECONDS = 5.0
+
+
+class KubectlError(subprocess.CalledProcessError):
+    """`kubectl` ended with an error; the message holds what it wrote to standard error."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\n{self.stderr}"
+
+
+class ControlPlane:
+    """etcd and kube-apiserver, with RBAC and validating admission policies on; a context manager.
+
+        with ControlPlane() as control_plane:
+            control_plane.kubectl("get", "namespaces")
+
+    There are no nodes and no controllers; the package's documentation says what that means.
+
+    Attributes:
+        directory: Temporary directory with logs, keys, kubeconfigs and etcd's data; removed by `stop()`.
+        url: Address of the API server, `https://127.0.0.1:<port>`.
+        admin_kubeconfig: Kubeconfig of a member of `system:masters`, who may do everything.
+    """
+
+    def __init__(self) -> None:
+        """Find the programs; nothing is started yet.
+
+        Raises:
+            MissingProgramError: When one is missing; says how to get it.
+        """
+        self._binaries = find_binaries()
+        self._processes: list[Process] = []
+        self.directory = Path(tempfile.mkdtemp(prefix="control-plane-"))
+        self.url = f"https://{LOOPBACK}:{free_port()}"
+        self.admin_kubeconfig = self.directory / "admin.kubeconfig"
+        self._authority = CertificateAuthority(self.directory)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the servers, in the order they were started."""
+        return tuple(process.pid for process in self._processes)
+
+    def start(self) -> None:
+        """Start both servers and wait until the API answers; call it from the main thread.
+
+        Raises:
+            ProcessError: When a server does not come up; shows the end of its log. Nothing is left running.
+        """
+        try:
+            etcd_url = self._start_etcd()
+            self._start_kube_apiserver(etcd_url)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End both servers and remove the temporary directory; may be called again."""
+        for process in reversed(self._processes):
+            process.stop(grace_seconds=_STOP_SECONDS)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def ensure_running(self) -> None:
+        """Check that neither server has ended.
+
+        Raises:
+            ProcessError: When one has.
+        """
+        for process in self._processes:
+            process.ensure_running()
+
+    def kubectl(
+        self,
+        *arguments: str | Path,
+        input: str | None = None,  # noqa: A002 - the name subprocess.run gives it
+        kubeconfig: Path | None = None,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `kubectl` and return its exit code, standard output and standard error as text.
+
+        Args:
+            arguments: Arguments of `kubectl`.
+            input: Standard input, such as a manifest for `apply -f -`.
+            kubeconfig: Whom to act as; the admin when omitted.
+            check: Whether an exit code other than 0 is an error.
+
+        Raises:
+            KubectlError: With `check`, when `kubectl` fails.
+        """
+        command = [
+            str(self._binaries.kubectl),
+            f"--kubeconfig={kubeconfig or self.admin_kubeconfig}",
+            # The user's own cache is keyed by address; a port used before would bring back another server's resources.
+            f"--cache-dir={self.directory / 'kubectl-cache'}",
+            *map(str, arguments),
+        ]
+        result = subprocess.run(
+            command,
+            # An empty text, not the terminal, so that a command that wants input fails instead of waiting.
+            input=input or "",
+            capture_output=True,
+            text=True,
+            timeout=_KUBECTL_SECONDS,
+            check=False,
+        )
+        if check and result.returncode != 0:
+            raise KubectlError(result.returncode, command, result.stdout, result.stderr)
+        return result
+
+    def create_namespace(self, name: str) -> None:
+        """Create a namespace with its `default` service account, which no controller makes here.
+
+        Raises:
+            KubectlError: When it exists already.
+        """
+        self.kubectl("create", "namespace", name)
+        self.kubectl("create", "serviceaccount", "default", f"--namespace={name}")
+
+    def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
+        """Return a new kubeconfig with a token of an existing service account, valid for a day.
+
+        Raises:
+            KubectlError: When there is no such service account.
+        """
+        token = self.kubectl("create", "token", name, f"--namespace={namespace}", "--duration=24h").stdout.strip()
+        path = self.directory / f"{namespace}.{name}.kubeconfig"
+        self._write_kubeconfig(path, {"token": token}, namespace=namespace)
+        return path
+
+    def _start_etcd(self) -> str:
+        url = f"http://{LOOPBACK}:{free_port()}"
+        etcd = Process.start(
+            "etcd",
+            [
+                self._binaries.etcd,
+                f"--data-dir={self.directory / 'etcd'}",
+                f"--listen-client-urls={url}",
+                f"--advertise-client-urls={url}",
+                f"--listen-peer-urls=http://{LOOPBACK}:0",
+                "--unsafe-no-fsync",
+                "--log-level=warn",
+            ],
+            log=self.directory / "etcd.log",
+        )
+        self._processes.append(etcd)
+        return url
+
+    def _start_kube_apiserver(self, etcd_url: str) -> None:
+        service_address = "10.0.0.1"
+        serving = self._authority.issue_server(
+            "kube-apiserver",
+            hosts=["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"],
+            addresses=[LOOPBACK, service_address],
+        )
+        admin = self._authority.issue_client("admin", group="system:masters")
+        service_account_key = self.directory / "service-account.key"
+        write_private_key(service_account_key)
+        self._write_kubeconfig(
+            self.admin_kubeconfig,
+            {"client-certificate": str(admin.certificate), "client-key": str(admin.key)},
+        )
+        api = httpx.URL(self.url)
+        apiserver = Process.start(
+            "kube-apiserver",
+            [
+                self._binaries.kube_apiserver,
+                f"--etcd-servers={etcd_url}",
+                f"--bind-address={api.host}",
+                f"--advertise-address={api.host}",
+                f"--secure-port={api.port}",
+                f"--cert-dir={self.directory}",
+                f"--tls-cert-file={serving.certificate}",
+                f"--tls-private-key-file={serving.key}",
+                f"--client-ca-file={self._authority.certificate}",
+                "--authorization-mode=RBAC",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--service-account-key-file={service_account_key}",
+                f"--service-account-signing-key-file={service_account_key}",
+                f"--service-cluster-ip-range={service_address}/24",
+                # The `kubernetes` service may not have a loopback address as its endpoint; nothing here uses it.
+                "--endpoint-reconciler-type=none",
+            ],
+            log=self.directory / "kube-apiserver.log",
+        )
+        self._processes.append(apiserver)
+        with self._https_client(admin) as client:
+            apiserver.wait_until(lambda: self._is_ready(client), seconds=_READY_SECONDS)
+
+    def _https_client(self, credential: Credential) -> httpx.Client:
+        context = ssl.create_default_context(cafile=str(self._authority.certificate))
+        context.load_cert_chain(credential.certificate, credential.key)
+        return httpx.Client(base_url=self.url, verify=context, trust_env=False)
+
+    def _is_ready(self, client: httpx.Client) -> bool:
+        # Without etcd the API server only retries; its own log would hide the reason.
+        self._processes[0].ensure_running()
+        try:
+            return client.get("/readyz").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def _write_kubeconfig(self, path: Path, user: dict[str, str], *, namespace: str = "default") -> None:
+        name = path.stem
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {
+                    "name": "control-plane",
+                    "cluster": {"server": self.url, "certificate-authority": str(self._authority.certificate)},
+                },
+            ],
+            "users": [{"name": name, "user": user}],
+            "contexts": [
+                {"name": name, "context": {"cluster": "control-plane", "user": name, "namespace": namespace}},
+            ],
+            "current-context": name,
+        }
+        # JSON is YAML; written anew each time, readable for the user alone.
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(config, file, indent=2)

@@ -1,0 +1,206 @@
+"""From an Appliance resource to open doors: addresses, secrets and limits, read afresh for each run.
+
+Secrets are read from the operator's own namespace only. What an administrator changes counts from the next run on; nothing is
+restarted for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from pydantic import SecretStr
+
+from failed_execution_cleanup.appliance.database import OMADatabase, OSSEAConfig
+from failed_execution_cleanup.appliance.doors import Doors
+from failed_execution_cleanup.appliance.errors import BadCredentials, NotExecuted, Refused
+from failed_execution_cleanup.appliance.ossea import OSSEAClient
+from failed_execution_cleanup.appliance.rate_limit import RateLimit
+from failed_execution_cleanup.appliance.volume_daemon import VolumeDaemonClient
+from failed_execution_cleanup.controller.kubernetes_api import APPLIANCES, KubernetesApi, NotFound
+from failed_execution_cleanup.recovery.goals import Settings
+from failed_execution_cleanup.resources.appliance import Appliance, ApplianceSpec, ForceStop, SecretKeyReference
+
+_GIB = 1024**3
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What all runs on one appliance share, whatever its addresses become."""
+
+    per_second: int
+    ossea_rate: RateLimit
+    daemon_rate: RateLimit
+    parallel: int
+    reverts: asyncio.Semaphore
+
+
+@dataclass(slots=True)
+class Appliances:
+    """Opens appliances by name."""
+
+    api: KubernetesApi
+    namespace: str
+    http_timeout_seconds: float
+    _shared: dict[str, _Shared] = field(default_factory=dict)
+
+    async def read(self, name: str) -> Appliance:
+        """The resource.
+
+        Raises:
+            NotExecuted: there is none of that name (yet).
+            KubernetesError: the API server could not be asked.
+        """
+        try:
+            return Appliance.model_validate(await self.api.get(APPLIANCES, None, name))
+        except NotFound:
+            raise NotExecuted(
+                f"there is no Appliance {name!r}.",
+                system="Kubernetes",
+                remedy="An administrator creates it, or applianceRef in a new resource is corrected.",
+            ) from None
+
+    @contextlib.asynccontextmanager
+    async def doors(self, appliance: Appliance) -> AsyncIterator[Doors]:
+        """Open the doors for one run.
+
+        Raises:
+            ApplianceError: a secret is missing, the database cannot be read, or its OSSEA keys cannot be used.
+            KubernetesError: the API server could not be asked.
+        """
+        spec = appliance.spec
+        shared = self._shared_of(appliance)
+        url = await self._secret(spec.database.url_secret_ref)
+        try:
+            database = OMADatabase.open(SecretStr(url.decode()), timeout=self.http_timeout_seconds)
+        except ValueError:
+            raise Refused(
+                f"the database URL in Secret {spec.database.url_secret_ref.name!r} is not one of mysql+asyncmy://… or sqlite+aiosqlite:///….",
+                system="OMA database",
+                remedy="Correct the Secret.",
+            ) from None
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(database.close)
+            ossea = await self._ossea(spec, database, shared)
+            stack.push_async_callback(ossea.aclose)
+            daemon = VolumeDaemonClient(
+                spec.volume_daemon.url, limiter=shared.daemon_rate, timeout_seconds=self.http_timeout_seconds
+            )
+            stack.push_async_callback(daemon.aclose)
+            yield Doors(database, daemon, ossea, shared.reverts)
+
+    async def _ossea(self, spec: ApplianceSpec, database: OMADatabase, shared: _Shared) -> OSSEAClient:
+        url, api_key, secret_key = spec.ossea.url, None, None
+        if spec.ossea.credentials_secret_ref is not None:
+            name = spec.ossea.credentials_secret_ref.name
+            api_key = (await self._secret(SecretKeyReference(name=name, key="apiKey"))).decode().strip()
+            secret_key = (await self._secret(SecretKeyReference(name=name, key="secretKey"))).decode().strip()
+        if url is None or api_key is None or secret_key is None:
+            config = await self._config(spec, database)
+            url = url or config.api_url
+            api_key = api_key or config.api_key.get_secret_value()
+            secret_key = secret_key or config.secret_key.get_secret_value()
+        return OSSEAClient(
+            url,
+            api_key,
+            secret_key,
+            limiter=shared.ossea_rate,
+            timeout_seconds=self.http_timeout_seconds,
+            verify=_verification(spec),
+        )
+
+    async def _config(self, spec: ApplianceSpec, database: OMADatabase) -> OSSEAConfig:
+        """The one active row; the daemon reads it afresh for each operation, and so do we."""
+        configs = await database.active_configs()
+        if len(configs) != 1:
+            raise Refused(
+                f"ossea_configs has {len(configs)} active rows where exactly one is needed.",
+                system="OMA database",
+                remedy="Set is_active on the right one.",
+            )
+        config = configs[0]
+        if not config.encrypted:
+            return config
+        if spec.ossea.encryption_key_secret_ref is None:
+            raise BadCredentials(
+                f"the keys of ossea_configs row {config.id} are encrypted.",
+                system="OMA database",
+                remedy="Name the Secret with the OMA's MIGRATEKIT_CRED_ENCRYPTION_KEY in ossea.encryptionKeySecretRef.",
+            )
+        encoded = await self._secret(spec.ossea.encryption_key_secret_ref)
+        try:
+            return config.decrypt(base64.b64decode(encoded.strip(), validate=True))
+        except (binascii.Error, ValueError):
+            raise BadCredentials(
+                f"the encryption key in Secret {spec.ossea.encryption_key_secret_ref.name!r} is not the base64 of 32 bytes.",
+                system="OMA database",
+                remedy="Give the OMA's own MIGRATEKIT_CRED_ENCRYPTION_KEY.",
+            ) from None
+
+    async def _secret(self, reference: SecretKeyReference) -> bytes:
+        try:
+            values = await self.api.read_secret(self.namespace, reference.name)
+        except NotFound:
+            values = {}
+        if reference.key not in values:
+            raise BadCredentials(
+                f"Secret {self.namespace}/{reference.name} with key {reference.key!r} does not exist.",
+                system="Kubernetes",
+                remedy="An administrator creates it.",
+            )
+        return values[reference.key].get_secret_value()
+
+    def _shared_of(self, appliance: Appliance) -> _Shared:
+        limits = appliance.spec.limits
+        shared = self._shared.get(appliance.metadata.uid)
+        if shared is None or shared.per_second != limits.requests_per_second or shared.parallel != limits.reverts_in_parallel:
+            rate, parallel = limits.requests_per_second, limits.reverts_in_parallel
+            shared = _Shared(
+                per_second=rate,
+                ossea_rate=RateLimit(rate, burst=rate),
+                daemon_rate=RateLimit(rate, burst=rate),
+                parallel=parallel,
+                reverts=asyncio.Semaphore(parallel),
+            )
+            self._shared[appliance.metadata.uid] = shared
+        return shared
+
+
+def settings_of(spec: ApplianceSpec) -> Settings:
+    """The counts and times of an Appliance, as the core wants them."""
+    per_gib = spec.settle.revert_seconds_per_gib
+    return Settings(
+        stuck_after=timedelta(seconds=spec.detection.stuck_after_seconds),
+        final_sync_stuck_after=timedelta(seconds=spec.detection.final_sync_stuck_after_seconds),
+        operation_limit=timedelta(seconds=spec.settle.operation_seconds),
+        quiet=timedelta(seconds=spec.settle.quiet_seconds),
+        revert_quiet=timedelta(seconds=spec.settle.revert_quiet_seconds),
+        revert_bytes_per_second=_GIB // per_gib if per_gib else 2**62,
+        tries=spec.limits.tries,
+        force_stop=spec.test_vm.force_stop is ForceStop.ALLOWED,
+        oma_vm_id=spec.oma_vm_id,
+    )
+
+
+def _verification(spec: ApplianceSpec) -> ssl.SSLContext | bool:
+    if spec.ossea.insecure_skip_tls_verify:
+        return False
+    if spec.ossea.ca_bundle is None:
+        return True
+    try:
+        return ssl.create_default_context(cadata=spec.ossea.ca_bundle)
+    except ssl.SSLError:
+        raise BadCredentials(
+            "spec.ossea.caBundle of the Appliance holds no readable certificate.",
+            system="Kubernetes",
+            remedy="Give PEM certificates.",
+        ) from None
+
+
+

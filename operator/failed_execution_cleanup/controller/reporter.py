@@ -1,0 +1,104 @@
+"""A cleanup resource as the engine's asker: what it wants now, and where it hears how it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from failed_execution_cleanup.controller.kubernetes_api import KubernetesError
+from failed_execution_cleanup.controller.projection import project
+from failed_execution_cleanup.controller.status_writer import StatusWriter
+from failed_execution_cleanup.recovery.goals import Waiver
+from failed_execution_cleanup.resources.cleanup import CleanupStatus, FailedExecutionCleanup, Mode
+from failed_execution_cleanup.run.order import Order, Progress
+
+logger = logging.getLogger(__name__)
+
+
+def order_of(cleanup: FailedExecutionCleanup, allowed: frozenset[str]) -> Order:
+    """What a resource asks for. A job that was pinned earlier stays pinned while its status is there (rule 2).
+
+    Args:
+        cleanup: the resource.
+        allowed: reasons the appliance lets people waive.
+    """
+    spec, status = cleanup.spec, cleanup.status
+    pinned = status.failed_job.id if status.failed_job is not None else None
+    return Order(
+        vm_name=spec.vm_name,
+        vcenter_host=spec.vcenter_host,
+        job_id=spec.failover_job_id or pinned,
+        requested_at=cleanup.requested_at,
+        waivers=frozenset(Waiver(w.reason.value, w.object) for w in spec.waive if w.reason.value in allowed),
+        deadline=timedelta(seconds=spec.deadline_seconds),
+        execute=spec.mode is Mode.EXECUTE,
+        stopping=cleanup.suspended or cleanup.metadata.deletion_timestamp is not None,
+    )
+
+
+class ResourceReporter:
+    """Implements `run.order.Reporter` on one FailedExecutionCleanup."""
+
+    def __init__(
+        self,
+        writer: StatusWriter,
+        changed: asyncio.Event,
+        allowed: frozenset[str],
+        told: Callable[[CleanupStatus, CleanupStatus], None],
+    ) -> None:
+        """Prepare; nothing is sent.
+
+        Args:
+            writer: the resource and its status.
+            changed: set by the queue when the resource was changed or deleted while a worker has it.
+            allowed: reasons the appliance lets people waive.
+            told: hears the status before and after each projection, for Events.
+        """
+        self._writer = writer
+        self._changed = changed
+        self._allowed = allowed
+        self._told = told
+
+    async def order(self) -> Order:
+        """What is wanted now; reads the resource again only after it changed. A resource that is gone wants to stop."""
+        if self._changed.is_set():
+            self._changed.clear()
+            try:
+                await self._writer.refresh()
+            except KubernetesError as error:
+                self._changed.set()
+                logger.warning("Cannot read the changed resource; going on as before", extra={"cause": str(error)})
+        order = order_of(self._writer.cleanup, self._allowed)
+        return order if not self._writer.gone else _stopping(order)
+
+    async def claiming(self) -> None:
+        """Put our finalizer on the resource, so that its deletion waits for the action in flight."""
+        await self._writer.ensure_finalizer()
+
+    async def progress(self, progress: Progress) -> None:
+        """Project what is known into status; trouble with the API server never stops a cleanup."""
+        await self.tell(progress)
+
+    async def tell(self, progress: Progress, *, force: bool = False) -> None:
+        """Write the status; `force` for the last word of a run."""
+        planned = self._writer.cleanup.spec.mode is Mode.PLAN
+
+        def make(cleanup: FailedExecutionCleanup) -> CleanupStatus:
+            return project(cleanup, progress, self._writer.now(), planned=planned)
+
+        before = self._writer.cleanup.status
+        await self._writer.write(make, force=force)
+        self._told(before, self._writer.cleanup.status)
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, but wake up when the resource changed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+
+def _stopping(order: Order) -> Order:
+    return Order(order.vm_name, order.vcenter_host, order.job_id, order.requested_at, stopping=True)

@@ -1,0 +1,56 @@
+"""Settings of the operator's process, from the environment. What belongs to an appliance is in its Appliance resource."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _identity() -> str:
+    """Unique for every process that ever runs: a pod name may come again, a claim's owner must not."""
+    return f"{os.environ.get('POD_NAME', socket.gethostname())}_{uuid4().hex[:12]}"
+
+
+class OperatorSettings(BaseSettings):
+    """Environment variables `FEC_…`; all are optional."""
+
+    model_config = SettingsConfigDict(env_prefix="FEC_", frozen=True, extra="ignore")
+
+    namespace: str = "failed-execution-cleanup"
+    """The operator's own namespace: its Lease, and the only one Secrets are read from."""
+
+    watch_namespaces: tuple[str, ...] = ()
+    """Namespaces with cleanups; empty: all."""
+
+    kubeconfig: Path | None = None
+    """Explicit kubeconfig; without it the pod's service account, then $KUBECONFIG, then ~/.kube/config."""
+
+    identity: str = Field(default_factory=_identity)
+    """Identity in the Lease and in claims; must be unique for every process that ever runs."""
+
+    workers: int = Field(default=32, ge=1, le=1000)
+    """Cleanups looked at side by side, over all appliances."""
+
+    health_host: str = "127.0.0.1"
+    """Address of /healthz and /readyz."""
+
+    health_port: int = Field(default=8080, ge=0, le=65535)
+    """Port of /healthz and /readyz; 0 takes a free one."""
+
+    lease_seconds: int = Field(default=15, ge=3, le=300)
+    """How long an unrenewed leadership lasts."""
+
+    http_timeout_seconds: float = Field(default=30.0, gt=0, le=300)
+    """Longest time for one request to OSSEA or the Volume Daemon; a new owner of a claim waits it out."""
+
+    log_format: Literal["full", "json"] = "full"
+    """Human-readable or JSON lines."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severity that is logged."""

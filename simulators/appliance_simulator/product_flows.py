@@ -1,0 +1,577 @@
+"""The product's failover, rollback and cleanup, told step by step up to where they died (appliance facts 3).
+
+A flow changes cloud and database as the product's engine and its Volume Daemon would have at that point of the run,
+with times in the past. Scenes (`leftovers`) compose flows.
+"""
+
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import delete, insert, update
+
+from appliance_simulator import schema
+from appliance_simulator.cloud import Snapshot, VirtualMachine, Volume, new_id
+from appliance_simulator.database import clock_at, utc_digits
+from appliance_simulator.joblog import FlowClock, ProductJob
+from appliance_simulator.replicated_vm import ReplicatedDisk, ReplicatedVM, Site
+from appliance_simulator.volume_daemon import by_id_path
+
+INJECTION: Final = "virtio-driver-injection"
+LONGEST_STEP_SECONDS: Final = 1.0
+STEPS_IN_THE_LONGEST_FLOW: Final = 60
+
+
+def cloudstack_name(displayname: str) -> str:
+    """`name` the product derives from a display name: lower case, `[a-z0-9-]`, at most 63 characters."""
+    name = re.sub(r"-+", "-", re.sub(r"[^a-z0-9-]", "-", displayname.lower())).strip("-")
+    if name[:1].isdigit():
+        name = f"vm-{name}"
+    return name[:63].rstrip("-") or "test-vm"
+
+
+@dataclass
+class Scene:
+    """One VM's story: what has been told so far.
+
+    Attributes:
+        site: Database transaction and cloud.
+        vm: The replicated VM.
+        kind: `test` or `live`.
+        clock: Time of the story; the failover was requested at its start.
+        failover_job_id: `failover_jobs.job_id`, equal to the id of its tracking row.
+        destination: The VM the failover created.
+        snapshots: Snapshots by disk id.
+    """
+
+    site: Site
+    vm: ReplicatedVM
+    kind: str
+    clock: FlowClock
+    failover_job_id: str | None = None
+    destination: VirtualMachine | None = None
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+
+    @classmethod
+    async def begin(cls, site: Site, vm: ReplicatedVM, kind: str, age_seconds: float) -> "Scene":
+        """A story whose failover was requested `age_seconds` ago.
+
+        Every step takes a second, less when the story is so young that it would reach into the future.
+        """
+        start = int(time.time() - age_seconds)
+        step = min(LONGEST_STEP_SECONDS, age_seconds / STEPS_IN_THE_LONGEST_FLOW)
+        clock = FlowClock(start, step, await clock_at(site.connection, start))
+        return cls(site, vm, kind, clock)
+
+    def volume(self, disk: ReplicatedDisk) -> Volume:
+        """The disk's volume."""
+        return self.site.cloud.volumes[disk.volume_id]
+
+    async def update_context(self, **values: Any) -> None:
+        """Change the context's row."""
+        table = schema.vm_replication_contexts
+        statement = update(table).where(table.c.context_id == self.vm.context_id)
+        await self.site.connection.execute(statement.values(updated_at=self.clock.moment_later(), **values))
+
+    async def set_status(self, status: str) -> None:
+        """Change `current_status`."""
+        await self.update_context(current_status=status, last_status_change=self.clock.now)
+
+    async def update_failover_job(self, **values: Any) -> None:
+        """Change the failover's row."""
+        table = schema.failover_jobs
+        statement = update(table).where(table.c.job_id == self.failover_job_id)
+        await self.site.connection.execute(statement.values(updated_at=self.clock.moment_later(), **values))
+
+    async def update_volume_row(self, disk: ReplicatedDisk, **values: Any) -> None:
+        """Change the volume's row in `ossea_volumes`."""
+        table = schema.ossea_volumes
+        statement = update(table).where(table.c.volume_id == disk.volume_id)
+        await self.site.connection.execute(statement.values(updated_at=self.clock.moment_later(), **values))
+
+    async def switch_mode(self, mode: str) -> None:
+        """The engine's bulk update of `operation_mode`, wherever the volumes are."""
+        table = schema.device_mappings
+        statement = update(table).where(table.c.vm_context_id == self.vm.context_id)
+        await self.site.connection.execute(statement.values(operation_mode=mode, updated_at=self.clock.moment_later()))
+
+    async def summarise(self, operation: str, status: str, job: ProductJob, error: str | None = None) -> None:
+        """`last_operation_summary`, written at the end of a run."""
+        summary = {
+            "job_id": job.id,
+            "external_job_id": job.external_id,
+            "operation_type": operation,
+            "status": status,
+            "progress": 100.0 if error is None else 60.0,
+            "timestamp": self.clock.now.isoformat(),
+            "steps_completed": len(job.steps),
+            "steps_total": len(job.steps),
+            "duration_seconds": int(self.clock.elapsed),
+        }
+        if error is not None:
+            summary |= {"error_message": error, "error_category": "platform", "error_severity": "error"}
+        await self.update_context(last_operation_summary=json.dumps(summary))
+
+    # --- what the daemon does -----------------------------------------------------------------------------------
+
+    async def operation(
+        self,
+        kind: str,
+        disk: ReplicatedDisk,
+        vm_id: str | None = None,
+        *,
+        status: str = "completed",
+        error: str | None = None,
+    ) -> None:
+        """A `volume_operations` row."""
+        moment = utc_digits(self.clock.epoch)
+        request = {"volume_id": disk.volume_id} | ({} if vm_id is None else {"vm_id": vm_id})
+        done = status in ("completed", "failed")
+        await self.site.connection.execute(
+            insert(schema.volume_operations).values(
+                id=new_id(),
+                type=kind,
+                status=status,
+                volume_id=disk.volume_id,
+                vm_id=vm_id,
+                request=request,
+                response=request | {"message": "done"} if status == "completed" else None,
+                error=error,
+                created_at=moment,
+                updated_at=moment,
+                completed_at=moment if done else None,
+            )
+        )
+
+    async def detach(self, disk: ReplicatedDisk) -> None:
+        """The daemon detaches: mapping and, from the OMA, export go."""
+        self.site.cloud.lift(self.volume(disk))
+        await self.drop_mapping(disk)
+        await self.update_volume_row(disk, device_path=None, status="detached")
+        await self.operation("detach", disk)
+
+    async def drop_mapping(self, disk: ReplicatedDisk) -> None:
+        """The mapping's row goes, and the export's with it."""
+        table = schema.device_mappings
+        await self.site.connection.execute(delete(table).where(table.c.volume_uuid == disk.volume_id))
+
+    async def attach_to_oma(self, disk: ReplicatedDisk, *, mapped: bool = True) -> None:
+        """The daemon attaches to the OMA; `mapped=False`: it fails after the cloud's success."""
+        cloud = self.site.cloud
+        cloud.place(self.volume(disk), cloud.oma_vm_id)
+        if not mapped:
+            error = "by-id device resolution failed: timeout after 10s"
+            await self.operation("attach", disk, cloud.oma_vm_id, status="failed", error=error)
+            return
+        path = by_id_path(disk.volume_id)
+        epoch = self.clock.epoch
+        context_id = self.vm.context_id
+        await self.site.add_mapping(
+            context_id, self.volume(disk), vm_id=cloud.oma_vm_id, mode="oma", path=path, epoch=epoch
+        )
+        await self.site.add_export(context_id, self.vm.replication_job_id, disk, epoch)
+        await self.update_volume_row(disk, device_path=path, status="attached")
+        await self.operation("attach", disk, cloud.oma_vm_id)
+
+    async def attach_to_destination(self, disk: ReplicatedDisk, *, mapped: bool = True) -> None:
+        """The daemon attaches to the destination VM, the first disk as its root.
+
+        All data disks of one VM share one `device_path`, which is unique: only the first can get a mapping.
+        """
+        vm = self.created_vm()
+        root = disk is self.vm.os_disk
+        self.site.cloud.place(self.volume(disk), vm.id, 0 if root else None)
+        path = f"remote-vm-{'root-' if root else ''}{vm.id}"
+        if not mapped or disk in self.vm.data_disks[1:]:
+            error = f"mapping creation failed: Duplicate entry '{path}' for key 'device_path'"
+            await self.operation("attach", disk, vm.id, status="failed", error=error)
+            return
+        await self.site.add_mapping(
+            self.vm.context_id,
+            self.volume(disk),
+            vm_id=vm.id,
+            mode="failover",
+            path=path,
+            epoch=self.clock.epoch,
+            root=root,
+        )
+        await self.update_volume_row(disk, device_path=path, status="attached")
+        await self.operation("attach", disk, vm.id)
+
+    async def move_to_destination(self, disk: ReplicatedDisk, *, mapped: bool = True) -> None:
+        """Off the OMA and onto the destination VM."""
+        await self.detach(disk)
+        await self.attach_to_destination(disk, mapped=mapped)
+
+    def created_vm(self) -> VirtualMachine:
+        """The destination VM.
+
+        Raises:
+            ValueError: The story has not created it yet.
+        """
+        if self.destination is None:
+            raise ValueError("this scene has no destination VM yet")
+        return self.destination
+
+    # --- snapshots ----------------------------------------------------------------------------------------------
+
+    async def take_snapshot(self, disk: ReplicatedDisk, *, tracked: bool = True, state: str = "BackedUp") -> None:
+        """Snapshot of one volume, recorded in `ossea_volumes` when tracked."""
+        epoch = self.clock.epoch
+        name = f"multi-test-failover-{disk.disk_id}-{int(epoch)}"
+        snapshot = self.site.cloud.add_snapshot(self.volume(disk), name, state=state, created=epoch)
+        self.snapshots[disk.disk_id] = snapshot
+        if tracked:
+            await self.update_volume_row(
+                disk, snapshot_id=snapshot.id, snapshot_created_at=self.clock.now, snapshot_status="ready"
+            )
+
+    def revert(self, disk: ReplicatedDisk) -> None:
+        """The volume holds again what its snapshot captured."""
+        self.volume(disk).content = self.snapshots[disk.disk_id].content
+
+    def delete_snapshot(self, disk: ReplicatedDisk) -> None:
+        """The snapshot is gone from the cloud; its row stays as it is."""
+        self.snapshots[disk.disk_id].state = "Destroyed"
+
+    async def clear_snapshot_columns(self, snapshot_id: str | None) -> None:
+        """For every volume: rollback writes NULL, the product's cleanup an empty string."""
+        for disk in self.vm.disks:
+            await self.update_volume_row(
+                disk, snapshot_id=snapshot_id, snapshot_created_at=None, snapshot_status="none"
+            )
+
+
+class Failover:
+    """The unified failover of a scene."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        operation = f"unified-{scene.kind}-failover"
+        external = f"{operation}-{scene.vm.name}-{int(scene.clock.start)}"
+        self.external_id = external
+        self.job = ProductJob(
+            scene.site.connection,
+            scene.clock,
+            "failover",
+            operation,
+            external_id=external[:64],
+            context_id=scene.vm.context_id,
+            category="failover",
+            metadata={
+                "context_id": scene.vm.context_id,
+                "vmware_vm_id": scene.vm.vmware_vm_id,
+                "vm_name": scene.vm.name,
+                "failover_type": scene.kind,
+                "failover_job_id": external,
+                "external_job_id": external,
+            },
+        )
+
+    async def request(self) -> None:
+        """The tracking row."""
+        await self.job.start()
+
+    async def validate(self) -> None:
+        """Step 1 and the `failover_jobs` row, `pending` as long as it lives."""
+        await self.job.step("validation")
+        scene = self.scene
+        scene.failover_job_id = self.job.id
+        created = scene.clock.database.local(scene.clock.start)
+        await scene.site.connection.execute(
+            insert(schema.failover_jobs).values(
+                vm_context_id=scene.vm.context_id,
+                job_id=self.job.id,
+                vm_id=scene.vm.vmware_vm_id,
+                replication_job_id=scene.vm.replication_job_id,
+                job_type=scene.kind,
+                status="pending",
+                source_vm_name=scene.vm.name,
+                source_vm_spec=json.dumps({"name": scene.vm.name, "cpus": 2, "memory_mb": 4096}),
+                destination_vm_id="",
+                ossea_snapshot_id="",
+                linstor_snapshot_name="",
+                network_mappings="{}",
+                error_message="",
+                created_at=created,
+                updated_at=created,
+            )
+        )
+
+    async def power_off_source(self, error: str | None = None) -> None:
+        """Step 2, live only."""
+        await self.job.step("source-vm-power-off", error)
+        if error is None:
+            await self.scene.update_context(power_state="poweredOff")
+
+    async def mark_context(self) -> None:
+        """3a: the context says failed over although nothing has moved."""
+        await self.scene.set_status(f"failed_over_{self.scene.kind}")
+
+    async def prepare(self) -> None:
+        """Everything up to the mode switch, which is included."""
+        await self.request()
+        await self.validate()
+        if self.scene.kind == "live":
+            await self.power_off_source()
+            await self.job.step("final-sync")
+        await self.mark_context()
+        await self.switch_mode()
+
+    async def switch_mode(self, error: str | None = None) -> None:
+        """Step 3.5, by SQL, the volumes still on the OMA."""
+        if error is None:
+            await self.scene.switch_mode("failover")
+        await self.job.step("volume-mode-switch-failover", error)
+
+    async def take_snapshots(self) -> None:
+        """Step 4, all of them well."""
+        step = await self.job.begin("multi-volume-snapshot-creation")
+        for disk in self.scene.vm.disks:
+            await self.scene.take_snapshot(disk)
+        await self.job.end(step)
+
+    async def begin_injection(self) -> tuple[int, int]:
+        """Step 5 begins, with its nested step of the same name; the OS disk is modified from here on."""
+        outer = await self.job.begin(INJECTION)
+        inner = await self.job.begin(INJECTION)
+        self.scene.volume(self.scene.vm.os_disk).dirty("injection")
+        return outer, inner
+
+    async def end_injection(self, steps: tuple[int, int], error: str | None = None) -> None:
+        """Step 5 ends."""
+        outer, inner = steps
+        await self.job.end(inner, error)
+        await self.job.end(outer, error)
+
+    async def inject(self) -> None:
+        """Step 5, well."""
+        await self.end_injection(await self.begin_injection())
+
+    def deploy(self, state: str = "Stopped") -> VirtualMachine:
+        """The cloud has the new VM, with the root volume of its template."""
+        scene = self.scene
+        suffix = f"-test-{int(scene.clock.start)}" if scene.kind == "test" else ""
+        displayname = f"{scene.vm.name}{suffix}"
+        vm = scene.site.cloud.add_vm(cloudstack_name(displayname), displayname, state=state)
+        vm.created = scene.clock.epoch
+        scene.destination = vm
+        return vm
+
+    async def create_vm(self, *, recorded: bool = True) -> None:
+        """Step 6 and, when recorded, `destination_vm_id`."""
+        step = await self.job.begin("vm-creation")
+        vm = self.deploy()
+        await self.job.end(step)
+        if recorded:
+            await self.scene.update_failover_job(destination_vm_id=vm.id)
+
+    def remove_default_root(self) -> None:
+        """The template's root volume is detached and deleted."""
+        cloud = self.scene.site.cloud
+        for volume in cloud.volumes_of(self.scene.created_vm().id):
+            if volume.deviceid == 0:
+                cloud.discard(volume)
+
+    async def until_attachment(self) -> int:
+        """Everything up to step 7, begun and without the default root; gives the step's id."""
+        await self.prepare()
+        await self.take_snapshots()
+        await self.inject()
+        await self.create_vm()
+        step = await self.job.begin("volume-attachment")
+        self.remove_default_root()
+        return step
+
+    async def until_startup(self) -> int:
+        """All volumes on the destination VM, step 8 begun; gives the step's id."""
+        step = await self.until_attachment()
+        for disk in self.scene.vm.disks:
+            await self.scene.move_to_destination(disk)
+        await self.job.end(step)
+        return await self.job.begin("vm-startup-and-validation")
+
+    def boot(self) -> None:
+        """The destination VM runs and writes to everything it has."""
+        vm = self.scene.created_vm()
+        vm.state, vm.host_id = "Running", self.scene.site.cloud.any_host().id
+        self.touch_all()
+
+    def touch_all(self) -> None:
+        """The destination VM has (or may have) written to every volume."""
+        for disk in self.scene.vm.disks:
+            self.scene.volume(disk).dirty("started")
+
+    async def succeed(self) -> None:
+        """The whole flow, well: a healthy failover."""
+        step = await self.until_startup()
+        self.boot()
+        await self.job.end(step)
+        await self.job.step("status-update")
+        await self.mark_context()
+        await self.scene.update_failover_job(status="completed", completed_at=self.scene.clock.now)
+        await self.job.finish("completed")
+        await self.scene.summarise(f"{self.scene.kind}_failover", "completed", self.job)
+
+    async def fail(self, error: str) -> None:
+        """The engine returns an error: tracking failed, `failover_jobs` stays as it is."""
+        await self.job.finish("failed", error)
+        await self.scene.summarise(f"{self.scene.kind}_failover", "failed", self.job, error)
+
+
+class Rollback:
+    """The product's rollback of a scene's failover."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        kind = scene.kind
+        self.job = ProductJob(
+            scene.site.connection,
+            scene.clock,
+            "cleanup",
+            f"enhanced-{kind}-failover-rollback",
+            external_id=f"rollback-{kind}-failover-{scene.vm.name}-{int(scene.clock.epoch)}"[:64],
+            context_id=scene.vm.context_id,
+            category="system",
+        )
+
+    async def begin(self) -> None:
+        """Tracking row and step 1."""
+        await self.job.start()
+        await self.job.step("failover-job-retrieval")
+
+    async def stop_vm(self) -> None:
+        """Step 2."""
+        vm = self.scene.created_vm()
+        vm.state, vm.host_id = "Stopped", None
+        await self.job.step("test-vm-shutdown")
+
+    async def detach_all(self) -> None:
+        """Step 3."""
+        step = await self.job.begin("volume-detachment")
+        for disk in self.scene.vm.disks:
+            await self.scene.detach(disk)
+        await self.job.end(step)
+
+    async def clean_snapshots(self, *, failing: ReplicatedDisk | None = None) -> None:
+        """Step 4: a failing revert is logged and its snapshot deleted all the same."""
+        step = await self.job.begin("multi-volume-snapshot-cleanup")
+        for disk in self.scene.vm.disks:
+            snapshot = self.scene.snapshots[disk.disk_id]
+            attrs = {"volume_id": disk.volume_id, "snapshot_id": snapshot.id}
+            if disk is failing:
+                error = "CloudStack API error 530: Failed to revert snapshot"
+                await self.job.log("ERROR", "Failed to revert volume snapshot", step, error=error, **attrs)
+            else:
+                self.scene.revert(disk)
+                await self.job.log("INFO", "Volume snapshot reverted", step, **attrs)
+        for disk in self.scene.vm.disks:
+            self.scene.delete_snapshot(disk)
+        await self.scene.clear_snapshot_columns(None)
+        await self.job.end(step)
+
+    async def until_reattachment(self, *, failing: ReplicatedDisk | None = None) -> int:
+        """Steps 1 to 7; gives the id of step 8, begun."""
+        await self.begin()
+        await self.stop_vm()
+        await self.detach_all()
+        await self.clean_snapshots(failing=failing)
+        await self.job.step("volume-mode-switch-oma")
+        return await self.job.begin("volume-reattachment-to-oma")
+
+    async def until_deletion(self, *, failing: ReplicatedDisk | None = None) -> None:
+        """Steps 1 to 8."""
+        step = await self.until_reattachment(failing=failing)
+        for disk in self.scene.vm.disks:
+            await self.scene.attach_to_oma(disk)
+        await self.job.end(step)
+
+    def expunge_vm(self) -> None:
+        """The destination VM goes with everything at its device 0."""
+        vm = self.scene.created_vm()
+        cloud = self.scene.site.cloud
+        for volume in cloud.volumes_of(vm.id):
+            if volume.deviceid == 0:
+                cloud.discard(volume)
+            else:
+                cloud.lift(volume)
+        vm.state, vm.removed = "Expunging", True
+
+    async def until_the_end(self, *, failing: ReplicatedDisk | None = None) -> None:
+        """Steps 1 to 11."""
+        await self.until_deletion(failing=failing)
+        self.expunge_vm()
+        await self.job.step("test-vm-deletion")
+        await self.scene.update_failover_job(status="completed", completed_at=self.scene.clock.now)
+        await self.job.step("failover-job-status-update")
+        await self.scene.set_status("ready_for_failover")
+        await self.job.step("vm-context-status-update")
+
+    async def finish(self) -> None:
+        """The deferred end: `completed`, whatever happened."""
+        await self.job.finish("completed")
+        await self.scene.summarise("rollback", "completed", self.job)
+
+
+class ProductCleanup:
+    """The product's own failed-execution cleanup; its tracking row names no context."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.job = ProductJob(scene.site.connection, scene.clock, "cleanup", "failed-execution-cleanup")
+
+    async def begin(self) -> None:
+        """Tracking row and step 1."""
+        await self.job.start()
+        await self.job.log("INFO", "Starting failed execution cleanup", vm_name=self.scene.vm.name)
+        await self.job.step("analyze-volume-state")
+
+    async def detach_all(self) -> None:
+        """Step 2."""
+        step = await self.job.begin("detach-attached-volumes")
+        for disk in self.scene.vm.disks:
+            if self.scene.volume(disk).virtualmachineid is not None:
+                await self.scene.detach(disk)
+        await self.job.end(step)
+
+    async def begin_snapshots(self) -> int:
+        """Step 3 begins; gives its id."""
+        return await self.job.begin("cleanup-snapshots")
+
+    async def revert_all(self, step: int) -> None:
+        """Every snapshot is reverted."""
+        for disk in self.scene.vm.disks:
+            self.scene.revert(disk)
+            snapshot_id = self.scene.snapshots[disk.disk_id].id
+            await self.job.log("INFO", "Snapshot reverted", step, volume_id=disk.volume_id, snapshot_id=snapshot_id)
+
+    async def clean_snapshots(self) -> None:
+        """Step 3, well."""
+        step = await self.begin_snapshots()
+        await self.revert_all(step)
+        for disk in self.scene.vm.disks:
+            self.scene.delete_snapshot(disk)
+        await self.scene.clear_snapshot_columns("")
+        await self.job.end(step)
+
+    async def reattach_all(self) -> None:
+        """Step 4, well."""
+        step = await self.job.begin("reattach-all-volumes")
+        for disk in self.scene.vm.disks:
+            await self.scene.attach_to_oma(disk)
+        await self.job.end(step)
+
+    async def reset(self) -> None:
+        """Step 5 and the end."""
+        await self.scene.update_failover_job(status="failed")
+        await self.scene.set_status("ready_for_failover")
+        await self.scene.update_context(current_job_id=None)
+        await self.job.step("reset-vm-state")
+        await self.job.finish("completed")
+
+    async def abort(self, step: int, error: str) -> None:
+        """A step fails and with it the job."""
+        await self.job.end(step, error)
+        await self.job.finish("failed", error)
