@@ -103,6 +103,7 @@ class SimulatedAppliance:
         self.lists = Lists(self.cloud, self.jobs, views, self.rights)
         self.daemon = VolumeDaemon(engine, self.commands, self.faults, self.latencies, self.journal, DaemonSettings())
         self.vms: dict[str, ReplicatedVM] = {}
+        self._scenes: dict[str, Scene] = {}
 
     @property
     def api_key(self) -> str:
@@ -169,7 +170,7 @@ class SimulatedAppliance:
             vm = await site.replicate(vm_name, disks=disks, vcenter_host=vcenter_host, epoch=replicated)
             scene = await Scene.begin(site, vm, kind or leftover.kind or "test", age_seconds)
             await leftover.tell(scene)
-        self.vms[vm_name] = vm
+        self.vms[vm_name], self._scenes[vm_name] = vm, scene
         return _built(row, scene)
 
     async def add_healthy_failover(self, vm_name: str, *, age_seconds: float = 60.0) -> Built:
@@ -177,7 +178,20 @@ class SimulatedAppliance:
         async with self.site() as site:
             scene = await Scene.begin(site, self.vms[vm_name], "test", age_seconds)
             await Failover(scene).succeed()
+        self._scenes[vm_name] = scene
         return _built("F30", scene)
+
+    async def wake_engine(self, vm_name: str, *, step: str = "vm-creation", deploys: bool = False) -> str | None:
+        """The engine of the newest failover goes on now: it writes a step and may create its VM, unrecorded.
+
+        Returns:
+            Id of the VM it created.
+        """
+        async with self.site() as site:
+            scene = await self._scenes[vm_name].resumed(site)
+            flow = Failover(scene)
+            await flow.wake(step)
+            return flow.deploy().id if deploys else None
 
     async def add_running_replication(self, vm_name: str, *, idle_seconds: float = 0.0) -> str:
         """A replication that is writing, or was when last polled `idle_seconds` ago; gives its job id."""

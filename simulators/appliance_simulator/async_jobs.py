@@ -60,6 +60,7 @@ class AsyncJobs:
     def __init__(self) -> None:
         self.jobs: dict[str, AsyncJob] = {}
         self.known_ids: set[str] = set()
+        self._pending: dict[str, AsyncJob] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._vm_queues: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -81,7 +82,7 @@ class AsyncJobs:
             raise CloudError(431, f"Job with id {job_id} already exists; choose another customjobid.")
         job = AsyncJob(job_id or new_id(), command, *instance)
         self.known_ids.add(job.id)
-        self.jobs[job.id] = job
+        self.jobs[job.id] = self._pending[job.id] = job
         self._tasks[job.id] = asyncio.create_task(self._run(job, work), name=f"job {command} {job.id}")
         return job
 
@@ -103,6 +104,7 @@ class AsyncJobs:
         if job.status is JobStatus.PENDING:
             job.status, job.result_code, job.result = status, code, result
             job.completed = time.time()
+            self._pending.pop(job.id, None)
             job.ended.set()
 
     def turn(self, vm_id: str | None) -> AbstractAsyncContextManager[Any]:
@@ -128,11 +130,11 @@ class AsyncJobs:
 
     def pending(self) -> list[AsyncJob]:
         """Jobs that have not ended."""
-        return [job for job in self.jobs.values() if job.status is JobStatus.PENDING]
+        return list(self._pending.values())
 
     def pending_of(self, instance_id: str) -> AsyncJob | None:
         """The pending job of an object, if there is one."""
-        return next((job for job in self.pending() if job.instance_id == instance_id), None)
+        return next((job for job in self._pending.values() if job.instance_id == instance_id), None)
 
     def purge(self, job_id: str) -> None:
         """Forget an ended job, as the server does after `job.expire.minutes`; its id becomes free again."""

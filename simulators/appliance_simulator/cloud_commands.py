@@ -25,6 +25,7 @@ from appliance_simulator.cloud_views import Views
 from appliance_simulator.faults import FaultKind, Faults, Latencies
 
 JOB_FAULTS: Final = (FaultKind.JOB_FAILS, FaultKind.JOB_FAILS_WITHOUT_RESULT, FaultKind.JOB_HANGS)
+HIDDEN_TEXT: Final = "Internal error executing command, please contact your system administrator"
 UNFINISHED_SNAPSHOT_STATES: Final = frozenset({"Creating", "CreatedOnPrimary", "BackingUp"})
 
 
@@ -37,14 +38,20 @@ class CloudRights:
         force_stop: `allow.user.force.stop.vm`, or an administrator.
         see_destroyed_vms: `allow.user.view.destroyed.vm`, or an administrator.
         list_hosts: Administrators only.
-        data_volumes_per_vm: Limit of the hypervisor.
+        data_volumes_per_vm: Limit of the hypervisor; None is none.
+        see_internal_errors: Root administrators read the text of codes 530, 533 and 534, others a general one.
     """
 
     expunge: bool = True
     force_stop: bool = True
     see_destroyed_vms: bool = True
     list_hosts: bool = True
-    data_volumes_per_vm: int = 256
+    data_volumes_per_vm: int | None = None
+    see_internal_errors: bool = True
+
+    def readable(self, code: int, text: str) -> str:
+        """The error text the account gets to see."""
+        return text if self.see_internal_errors or code not in (530, 533, 534) else HIDDEN_TEXT
 
 
 class CloudCommands:
@@ -133,10 +140,14 @@ class CloudCommands:
                 raise CloudError(431, f"The VM {vm.id} must be stopped to attach a root volume.")
         elif device_id == 3:
             raise CloudError(530, "deviceId 3 is used by the CD drive.")
-        elif len(self.cloud.volumes_of(vm.id)) > self.rights.data_volumes_per_vm:
+        elif self._is_full(vm):
             raise CloudError(431, "The specified VM already has the maximum number of data disks attached.")
         if device_id in {held.deviceid for held in self.cloud.volumes_of(vm.id)}:
             raise CloudError(530, f"deviceId {device_id} is used by VM {vm.id}.")
+
+    def _is_full(self, vm: VirtualMachine) -> bool:
+        limit = self.rights.data_volumes_per_vm
+        return limit is not None and sum(v.deviceid != 0 for v in self.cloud.volumes_of(vm.id)) >= limit
 
     def _check_vm_is_free(self, vm: VirtualMachine, verb: str) -> None:
         if self.cloud.has_vm_snapshots(vm.id):

@@ -55,7 +55,16 @@ async def serve(app: ASGIApp, port: int = 0, connections: Connections | None = N
     """
     connections = connections or Connections()
     state = connections.state
-    config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        # Longer than a client keeps an idle connection: none is closed under a request that is on its way.
+        timeout_keep_alive=75,
+    )
     config.load()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(

@@ -11,7 +11,7 @@
 | `POST /control/latency` | `{command: seconds, …}` | all latencies |
 
 Actions: `replicate`, `add_healthy_failover`, `add_running_replication`, `finish_sync`, `restart_management_server`,
-`restart_daemon`, `release_hanging_jobs`, `clear_journal`, `set_state`, `set_option`, `add_vm_snapshot`.
+`restart_daemon`, `wake_engine`, `release_hanging_jobs`, `clear_journal`, `set_state`, `set_option`, `add_vm_snapshot`.
 """
 
 import inspect
@@ -36,6 +36,7 @@ def control_app(appliance: "SimulatedAppliance") -> Starlette:
         "add_healthy_failover": appliance.add_healthy_failover,
         "add_running_replication": appliance.add_running_replication,
         "finish_sync": appliance.finish_sync,
+        "wake_engine": appliance.wake_engine,
         "restart_management_server": appliance.restart_management_server,
         "restart_daemon": appliance.restart_daemon,
         "release_hanging_jobs": appliance.jobs.release_hanging,

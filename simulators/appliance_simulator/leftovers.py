@@ -395,6 +395,16 @@ async def _rollback_after_success(scene: Scene) -> Rollback:
     return Rollback(scene)
 
 
+@leftover("R01")
+async def _rollback_without_destination(scene: Scene) -> None:
+    """Rollback of a failover that never created a VM: refused at its first step, recorded as completed."""
+    await _fail_in_injection(Failover(scene))
+    rollback = Rollback(scene)
+    await rollback.job.start()
+    await rollback.job.step("failover-job-retrieval", "no destination VM recorded")
+    await rollback.finish()
+
+
 @leftover("R03")
 async def _rollback_stop_timed_out(scene: Scene) -> None:
     """Rollback: the guest ignored the stop, the VM runs."""
@@ -474,6 +484,16 @@ async def _vm_deleted_by_hand(scene: Scene) -> None:
     rollback = await _rollback_after_success(scene)
     for disk in scene.vm.disks:
         scene.site.cloud.lift(scene.volume(disk))
+    rollback.expunge_vm()
+    await rollback.begin()
+    await rollback.job.step("test-vm-shutdown", "virtual machine not found")
+    await rollback.finish()
+
+
+@leftover("R10b")
+async def _vm_deleted_by_hand_with_root(scene: Scene) -> None:
+    """The test VM was deleted by hand with our OS volume as its root: that volume is lost."""
+    rollback = await _rollback_after_success(scene)
     rollback.expunge_vm()
     await rollback.begin()
     await rollback.job.step("test-vm-shutdown", "virtual machine not found")

@@ -140,7 +140,7 @@ class OsseaApi:
                 return 405, _error(405, "Only POST is allowed for state-changing commands.")
             body = self._mutations[command](parameters)
         except CloudError as error:
-            return error.code, _error(error.code, error.text)
+            return error.code, _error(error.code, self._commands.rights.readable(error.code, error.text))
         if entry is not None:
             entry.executed, entry.job_id = True, body.get("jobid")
         return 200, body

@@ -127,7 +127,11 @@ class Lists:
         job = self._jobs.jobs.get(p.get("jobid", ""))
         if job is None:
             raise never_existed("jobid", p.get("jobid", ""))
-        return self._views.job(job)
+        row = self._views.job(job)
+        result = row.get("jobresult", {})
+        if "errortext" in result:
+            row["jobresult"] = result | {"errortext": self._rights.readable(job.result_code, result["errortext"])}
+        return row
 
 
 def _check_known(entities: Mapping[str, Any], entity_id: str, name: str) -> None:

@@ -7,7 +7,7 @@ with times in the past. Scenes (`leftovers`) compose flows.
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import delete, insert, update
@@ -41,7 +41,8 @@ class Scene:
         vm: The replicated VM.
         kind: `test` or `live`.
         clock: Time of the story; the failover was requested at its start.
-        failover_job_id: `failover_jobs.job_id`, equal to the id of its tracking row.
+        tracking_id: Id of the failover's tracking row, once it is written.
+        failover_job_id: `failover_jobs.job_id`, equal to it; None while there is no such row.
         destination: The VM the failover created.
         snapshots: Snapshots by disk id.
     """
@@ -50,6 +51,7 @@ class Scene:
     vm: ReplicatedVM
     kind: str
     clock: FlowClock
+    tracking_id: str | None = None
     failover_job_id: str | None = None
     destination: VirtualMachine | None = None
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
@@ -64,6 +66,12 @@ class Scene:
         step = min(LONGEST_STEP_SECONDS, age_seconds / STEPS_IN_THE_LONGEST_FLOW)
         clock = FlowClock(start, step, await clock_at(site.connection, start))
         return cls(site, vm, kind, clock)
+
+    async def resumed(self, site: Site) -> "Scene":
+        """The same story, told on from now in another transaction."""
+        start = self.clock.start
+        now = FlowClock(start, 0.0, await clock_at(site.connection), elapsed=time.time() - start)
+        return replace(self, site=site, clock=now)
 
     def volume(self, disk: ReplicatedDisk) -> Volume:
         """The disk's volume."""
@@ -273,6 +281,12 @@ class Failover:
     async def request(self) -> None:
         """The tracking row."""
         await self.job.start()
+        self.scene.tracking_id = self.job.id
+
+    async def wake(self, step: str) -> None:
+        """The engine that seemed dead goes on: it writes a new step to its own job."""
+        self.job.id = self.scene.tracking_id or self.job.id
+        await self.job.begin(step)
 
     async def validate(self) -> None:
         """Step 1 and the `failover_jobs` row, `pending` as long as it lives."""
@@ -316,7 +330,9 @@ class Failover:
         await self.validate()
         if self.scene.kind == "live":
             await self.power_off_source()
-            await self.job.step("final-sync")
+            step = await self.job.begin("final-sync")
+            await self.scene.site.finish_sync(self.scene.vm, epoch=self.scene.clock.epoch)
+            await self.job.end(step)
         await self.mark_context()
         await self.switch_mode()
 

@@ -278,8 +278,14 @@ class Site:
         await self._set_context(vm, current_job_id=job_id, current_status="replicating", last_status_change=local)
         return job_id
 
-    async def finish_sync(self, vm: ReplicatedVM, disk_id: str | None = None, sync_type: str = "incremental") -> None:
-        """A replication of one disk, or of all, ends successfully now.
+    async def finish_sync(
+        self,
+        vm: ReplicatedVM,
+        disk_id: str | None = None,
+        sync_type: str = "incremental",
+        epoch: float | None = None,
+    ) -> None:
+        """A replication of one disk, or of all, ends successfully now or at `epoch`.
 
         An incremental sync on top of a dirty or undefined volume leaves it as it is; a full one makes it a replica.
 
@@ -289,15 +295,13 @@ class Site:
         disks = [disk for disk in vm.disks if disk_id in (None, disk.disk_id)]
         if not disks:
             raise ValueError(f"{vm.name} has no disk {disk_id}")
-        now = time.time()
+        now = time.time() if epoch is None else epoch
         contexts, jobs = schema.vm_replication_contexts, schema.replication_jobs
         current = select(contexts.c.current_job_id).where(contexts.c.context_id == vm.context_id)
         job_id = (await self.connection.execute(current)).scalar_one()
         if job_id is None:
-            job_id = await self.add_replication_job(
-                vm.context_id, vm.name, vm.vmware_vm_id, now - 30, now, vm.vcenter_host
-            )
-        local = (await clock_at(self.connection)).local(now)
+            job_id = await self.add_replication_job(vm.context_id, vm.name, vm.vmware_vm_id, now, now, vm.vcenter_host)
+        local = (await clock_at(self.connection, now)).local(now)
         await self.connection.execute(
             update(jobs)
             .where(jobs.c.id == job_id)

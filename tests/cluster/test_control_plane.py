@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from development.control_plane import ControlPlane, KubectlError
+from development.mariadb import private_mariadb
 
 if TYPE_CHECKING:
     from development.mariadb import MariaDB
@@ -99,11 +100,51 @@ async def test_mariadb_has_the_version_and_character_set_of_production(mariadb: 
 
 async def test_mariadb_advisory_lock_excludes_a_second_connection(mariadb: MariaDB) -> None:
     engine = create_async_engine(mariadb.url)
-    take = text("SELECT GET_LOCK(:name, 0)").bindparams(name=uuid.uuid4().hex)
+    name = uuid.uuid4().hex
+    take = text("SELECT GET_LOCK(:name, 0)").bindparams(name=name)
+    wait = text("SELECT GET_LOCK(:name, 30)").bindparams(name=name)
     async with engine.connect() as holder, engine.connect() as other:
         assert await holder.scalar(take) == 1
         assert await other.scalar(take) == 0
-        # Ends the session, as a killed operator's would.
+        # Ends the session, as a killed operator's would end; the server notices a moment later.
         await holder.invalidate()
-        assert await other.scalar(take) == 1
+        assert await other.scalar(wait) == 1
     await engine.dispose()
+
+
+async def test_mariadb_keeps_committed_rows_over_a_crash() -> None:
+    with private_mariadb() as server:
+        engine = create_async_engine(server.create_database("kept"))
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE jobs (id INT PRIMARY KEY)"))
+            await connection.execute(text("INSERT INTO jobs VALUES (7)"))
+        await engine.dispose()
+        server.kill()
+        server.start()
+        async with engine.connect() as connection:
+            assert await connection.scalar(text("SELECT id FROM jobs")) == 7
+        await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("timezone", "offset_hours"),
+    [("+02:00", 2), ("-05:30", -5.5), ("Asia/Kolkata", 5.5)],
+)
+async def test_mariadb_clock_runs_in_the_given_time_zone(timezone: str, offset_hours: float) -> None:
+    with private_mariadb(timezone) as server:
+        engine = create_async_engine(server.url)
+        async with engine.connect() as connection:
+            difference = await connection.scalar(text("SELECT TIMESTAMPDIFF(MINUTE, UTC_TIMESTAMP(), NOW())"))
+        await engine.dispose()
+    assert difference == offset_hours * 60
+
+
+def test_mariadb_hides_its_password(mariadb: MariaDB) -> None:
+    password = make_url(mariadb.url).password
+    assert isinstance(password, str)
+    assert password not in repr(mariadb)
+
+
+def test_mariadb_refuses_a_name_that_would_need_quoting(mariadb: MariaDB) -> None:
+    with pytest.raises(ValueError, match="not a database name"):
+        mariadb.create_database("a`b")

@@ -159,7 +159,11 @@ class Appliances:
     def _shared_of(self, appliance: Appliance) -> _Shared:
         limits = appliance.spec.limits
         shared = self._shared.get(appliance.metadata.uid)
-        if shared is None or shared.per_second != limits.requests_per_second or shared.parallel != limits.reverts_in_parallel:
+        if (
+            shared is None
+            or shared.per_second != limits.requests_per_second
+            or shared.parallel != limits.reverts_in_parallel
+        ):
             rate, parallel = limits.requests_per_second, limits.reverts_in_parallel
             shared = _Shared(
                 per_second=rate,
@@ -201,6 +205,3 @@ def _verification(spec: ApplianceSpec) -> ssl.SSLContext | bool:
             system="Kubernetes",
             remedy="Give PEM certificates.",
         ) from None
-
-
-

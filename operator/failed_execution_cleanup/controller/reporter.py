@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from failed_execution_cleanup.controller.kubernetes_api import KubernetesError
 from failed_execution_cleanup.controller.projection import project
@@ -31,6 +32,7 @@ def order_of(cleanup: FailedExecutionCleanup, allowed: frozenset[str]) -> Order:
         vm_name=spec.vm_name,
         vcenter_host=spec.vcenter_host,
         job_id=spec.failover_job_id or pinned,
+        asker=cleanup.metadata.uid,
         requested_at=cleanup.requested_at,
         waivers=frozenset(Waiver(w.reason.value, w.object) for w in spec.waive if w.reason.value in allowed),
         deadline=timedelta(seconds=spec.deadline_seconds),
@@ -72,7 +74,7 @@ class ResourceReporter:
                 self._changed.set()
                 logger.warning("Cannot read the changed resource; going on as before", extra={"cause": str(error)})
         order = order_of(self._writer.cleanup, self._allowed)
-        return order if not self._writer.gone else _stopping(order)
+        return replace(order, stopping=True) if self._writer.gone else order
 
     async def claiming(self) -> None:
         """Put our finalizer on the resource, so that its deletion waits for the action in flight."""
@@ -87,7 +89,7 @@ class ResourceReporter:
         planned = self._writer.cleanup.spec.mode is Mode.PLAN
 
         def make(cleanup: FailedExecutionCleanup) -> CleanupStatus:
-            return project(cleanup, progress, self._writer.now(), planned=planned)
+            return project(cleanup, progress, datetime.now(UTC), planned=planned)
 
         before = self._writer.cleanup.status
         await self._writer.write(make, force=force)
@@ -98,7 +100,3 @@ class ResourceReporter:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
-
-
-def _stopping(order: Order) -> Order:
-    return Order(order.vm_name, order.vcenter_host, order.job_id, order.requested_at, stopping=True)

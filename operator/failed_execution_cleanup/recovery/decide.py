@@ -70,6 +70,18 @@ Decision = Done | Wait | Refuse | Act | Stopped
 IN_FLIGHT_POLL = timedelta(seconds=5)
 OWNER_ALIVE = timedelta(seconds=15)
 QUIET_WHY = "the engine did not end the job itself: nothing is deleted or closed before it stayed quiet"
+HOME_ALLOWED = frozenset(
+    {
+        Reason.RUNNING_TEST_VM,
+        Reason.STOP_FAILING,
+        Reason.HOST_UNKNOWN,
+        Reason.LIVE_FAILOVER,
+        Reason.VOLUME_MISSING,
+        Reason.UNEXPECTED_STATE,
+    }
+)
+"""Guards that still allow a call by rule 7: reverted volumes are brought home before the stop (rule 19)."""
+BESIDE_VOLUMES = frozenset({Kind.STOP_VM, Kind.DESTROY_VM, Kind.EXPUNGE_VM, Kind.SET_MODE, Kind.CREATE_EXPORT})
 SETTLED_DETACH_STATES = frozenset({"Stopped", "Destroyed"})
 
 
@@ -100,7 +112,8 @@ def decide(world: World, wish: Wish, memory: Memory) -> Decision:
     assessment = assess(world, incident, wish, memory)
     for block in (*guards.identity(incident, world), *guards.health(incident, world, assessment.vms)):
         return Refuse(block.reason, block.message, _with_blocks(assessment, (block,)))
-    if not assessment.steps and not any(v.blocks for v in assessment.volumes):
+    settling = any(request.open for request in memory.requests)
+    if not assessment.steps and not settling and not any(v.blocks for v in assessment.volumes):
         return _done(assessment, memory)
     if world.first is not None and activity(world.first, memory) != activity(world.records, memory):
         return Wait(None, "the database changed while OSSEA was read", timedelta(seconds=1), assessment)
@@ -146,23 +159,30 @@ def _act(world: World, incident: Incident, wish: Wish, memory: Memory, assessmen
     assessment = _with_blocks(assessment, everywhere + tuple(b for b in single if b not in everywhere))
     settling = any(request.open for request in memory.requests)
     if everywhere:
+        if memory.touched and all(block.reason in HOME_ALLOWED for block in everywhere):
+            home, _ = _enabled(world, incident, wish, memory, assessment, stopping=True)
+            if home:
+                return Act(tuple(home), assessment)
         if stopping and not settling:
             return _stopped(wish, assessment, timed_out=timed_out)
         return _blocked(everywhere, memory, assessment)
 
     actions, waits = _enabled(world, incident, wish, memory, assessment, stopping=stopping)
     if actions:
-        if world.records.context.current_status != CLEANUP_REQUIRED and not stopping:
+        # On a closed incident with only a VM to remove there is nothing to keep the scheduler from (C06), and nothing to write back.
+        marked = world.records.context.current_status == CLEANUP_REQUIRED
+        if not marked and not stopping and any(step.kind not in BESIDE_VOLUMES for step in assessment.steps):
             context_id = world.records.context.context_id
             why = "the scheduler must leave this VM alone"
             actions = [Action(Kind.MARK_CONTEXT, context_id, why)]
         return Act(tuple(actions), assessment)
     if settling:
         return Wait(None, "requests are in flight", IN_FLIGHT_POLL, assessment)
-    if stopping:
+    retries = [wait for wait in waits if wait.reason is None]
+    if stopping and not retries:
         return _stopped(wish, assessment, timed_out=timed_out)
     if waits:
-        return min(waits, key=lambda wait: wait.after)
+        return min(retries if stopping else waits, key=lambda wait: wait.after)
     return _blocked(single, memory, assessment)
 
 
@@ -181,7 +201,8 @@ def _global_blocks(
         *guards.unknown_disks(world.records),
         *guards.in_flight(world, wish, memory, vms),
     ]
-    if any(step.kind in {Kind.DETACH, Kind.ATTACH, Kind.REVERT, Kind.DESTROY_VM} for step in assessment.steps):
+    disturbing = {Kind.DETACH, Kind.ATTACH, Kind.REVERT, Kind.DESTROY_VM, Kind.EXPUNGE_VM}
+    if any(step.kind in disturbing for step in assessment.steps):
         found += [*guards.vm_snapshots(world), *guards.foreign_disks(world, vms)]
     # Past the preflight a young operation on one volume holds only that volume.
     return tuple(b for b in found if b.volume_id is None or not memory.touched)
@@ -244,7 +265,8 @@ def _enabled(
     if not stopping:
         actions += _vm_actions(memory, assessment, waits, now, wish)
         closing = assessment.closing
-        if closing is not None and len(assessment.steps) == 1 and not held and not assessment.blocks:
+        settling = any(request.open for request in memory.requests)
+        if closing is not None and len(assessment.steps) == 1 and not settling and not held and not assessment.blocks:
             if quiet_until is not None and quiet_until > now:
                 waits.append(_quiet(quiet_until - now, assessment))
             else:
@@ -318,7 +340,7 @@ def _vm_actions(
     seen: set[str] = set()
     for step in assessment.vm_steps:
         vm = next(vm for vm in assessment.vms if vm.id == step.object)
-        if vm.id in seen or memory.in_flight(vm.id):
+        if vm.id in seen or memory.in_flight(vm.id) or any(block.object == vm.id for block in assessment.blocks):
             continue
         seen.add(vm.id)
         if step.kind is Kind.STOP_VM:

@@ -27,12 +27,14 @@ from .memory import Memory
 from .reasons import Reason
 from .restore_points import Evidence, Restore
 from .volumes import Holder, Volume, volumes_of
-from .world import CloudVM, Records, World
+from .world import Clock, CloudVM, Records, World
 
 TERMINAL_REPLICATION = frozenset({"completed", "failed", "cancelled", "replication_failed"})
 SAFE_CONTEXT = frozenset(
     {"ready_for_failover", "failed_over_test", "failed_over_live", "cleanup_required", "failed", "replicating"}
 )
+STEP_STATUSES = frozenset({"running", "completed", "failed", "skipped"})
+OPERATION_MODES = frozenset({"oma", "failover"})
 GONE_VM = frozenset({"Expunging"})
 SETTLED_VM = frozenset({"Running", "Stopped", "Destroyed", "Expunging", "Error"})
 MOVING_VM = frozenset({"Starting", "Stopping", "Migrating", "Shutdown"})
@@ -105,6 +107,14 @@ def identity(incident: Incident, world: World) -> Iterator[Block]:
     for row in incident.relatives:
         if row.status is not None and row.status not in TRACKING_STATUSES:
             yield _unexpected(f"job_tracking {row.id}", "job_tracking.status", row.status)
+        for step in row.steps:
+            if step.status not in STEP_STATUSES:
+                yield _unexpected(f"job_steps {step.row_id}", "job_steps.status", step.status)
+    for mapping in world.records.mappings:
+        if mapping.operation_mode not in OPERATION_MODES:
+            yield _unexpected(
+                f"mapping of {mapping.volume_id}", "device_mappings.operation_mode", mapping.operation_mode
+            )
     context = world.records.context
     if context.current_status not in SAFE_CONTEXT:
         yield _unexpected(
@@ -142,9 +152,7 @@ def alive(incident: Incident, world: World, wish: Wish) -> Iterator[Block]:
     clock = world.records.clock
     settings = wish.settings
     if not incident.ended_by_engine:
-        limit = incident.stuck_threshold(settings.stuck_after, settings.final_sync_stuck_after)
-        if clock.shifted:
-            limit += HOUR  # digits may lie by an hour: wait it out
+        limit = _silence(clock, incident.stuck_threshold(settings.stuck_after, settings.final_sync_stuck_after))
         left = limit - clock.age(incident.newest_activity)
         if left > timedelta(0):
             yield Block(
@@ -154,15 +162,21 @@ def alive(incident: Incident, world: World, wish: Wish) -> Iterator[Block]:
                 incident.job_id,
                 retry_after=left,
             )
+    limit = _silence(clock, settings.stuck_after)
     for row in incident.nameless:
         stamp = row.newest_activity
-        if is_open(row) and stamp is not None and clock.age(stamp) < settings.stuck_after:
+        if is_open(row) and stamp is not None and clock.age(stamp) < limit:
             yield Block(
                 Reason.FAILOVER_STILL_RUNNING,
                 f"a product cleanup without context id ({row.id}) is running and may be working on this VM.",
                 row.id,
-                retry_after=settings.stuck_after - clock.age(stamp),
+                retry_after=limit - clock.age(stamp),
             )
+
+
+def _silence(clock: Clock, limit: timedelta) -> timedelta:
+    """Age at which a local stamp counts as dead; while digits may lie by an hour, that hour is waited out."""
+    return limit + HOUR if clock.shifted else limit
 
 
 def replication(world: World, wish: Wish) -> Iterator[Block]:
@@ -172,7 +186,7 @@ def replication(world: World, wish: Wish) -> Iterator[Block]:
         if row.status in TERMINAL_REPLICATION:
             continue
         stamp = row.newest_activity
-        left = wish.settings.stuck_after - clock.age(stamp) if stamp else timedelta(0)
+        left = _silence(clock, wish.settings.stuck_after) - clock.age(stamp) if stamp else timedelta(0)
         if left > timedelta(0):
             yield Block(
                 Reason.REPLICATION_ACTIVE,
@@ -204,12 +218,13 @@ def foreign_rows(incident: Incident, world: World, wish: Wish) -> Iterator[Block
         ):
             continue
         stamp = row.newest_activity
-        if stamp is not None and clock.age(stamp) < wish.settings.stuck_after:
+        limit = _silence(clock, wish.settings.stuck_after)
+        if stamp is not None and clock.age(stamp) < limit:
             yield Block(
                 Reason.OPERATION_IN_FLIGHT,
                 f"job {row.id} ({row.operation}) of this VM is {row.status}.",
                 row.id,
-                retry_after=wish.settings.stuck_after - clock.age(stamp),
+                retry_after=limit - clock.age(stamp),
             )
         elif not wish.waived(Reason.ZOMBIE_JOB, row.id):
             yield Block(
@@ -340,6 +355,15 @@ def unknown_disks(records: Records) -> Iterator[Block]:
                 "it in the product.",
                 disk.disk_id,
             )
+    known = {row.volume_id for row in records.volumes}
+    for mapping in records.mappings:
+        if mapping.volume_id not in known:
+            yield Block(
+                Reason.VOLUME_MISSING,
+                f"device_mappings names volume {mapping.volume_id}, which ossea_volumes of this VM does not have: restore or remove it "
+                "in the product.",
+                mapping.volume_id,
+            )
 
 
 def volume(
@@ -371,6 +395,12 @@ def volume(
             f"VM {held_by.name} ({held_by.id}) is Destroyed with {volume.label} as its root disk, which is deleted with it (86400 s after "
             f"the destroy by default): run recoverVirtualMachine id={held_by.id} at once.",
         )
+    if held_by is not None and held_by.state in GONE_VM:
+        yield block(
+            Reason.UNEXPECTED_STATE,
+            f"VM {held_by.name} ({held_by.id}) is {held_by.state} and still holds {volume.label}: an administrator of OSSEA must take the "
+            "volume off it before it goes with the VM.",
+        )
     if cloud.state in MOVING_VOLUME and not memory.in_flight(volume.id):
         yield Block(Reason.OPERATION_IN_FLIGHT, f"{volume.label} is {cloud.state}.", volume.id, volume_id=volume.id)
     elif cloud.state != "Ready" and not memory.in_flight(volume.id):
@@ -391,6 +421,12 @@ def volume(
             volume.id,
             Reason.ATTACH_FAILING,
             "the appliance may have no free PCI slots, or its /dev/disk/by-id link does not appear: free a slot, look at udev",
+        ),
+        (
+            Kind.CREATE_EXPORT,
+            volume.id,
+            Reason.ATTACH_FAILING,
+            "the volume is attached, but the Volume Daemon makes no NBD export for it: look at its log",
         ),
     ):
         failures = memory.failures(kind, obj)

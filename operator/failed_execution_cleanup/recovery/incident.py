@@ -67,6 +67,7 @@ class Incident:
 
     Attributes:
         job_id: `failover_jobs.job_id`, which equals `job_tracking.id`.
+        live: any failover job of the incident is live: its VM may carry production even when a test failover came later.
         job: None for a job that died before its `failover_jobs` row (F01, F02).
         tracking: None when the tracking row was purged or never written.
         failovers: the job and every other open failover job of the context, newest first.
@@ -87,7 +88,8 @@ class Incident:
     @property
     def operation(self) -> str:
         """Words for people."""
-        return "live failover" if self.live else "test failover"
+        live = self.live if self.job is None else self.job.job_type == "live"
+        return "live failover" if live else "test failover"
 
     @property
     def rollbacks(self) -> tuple[TrackingRow, ...]:
@@ -103,11 +105,14 @@ class Incident:
         """Whether the engine itself ended the job and every relative: nothing can wake up (rule 5)."""
         if any(row.step_running or row.status not in TERMINAL_TRACKING for row in self.relatives):
             return False
-        if self.tracking is None:
+        ends = {row.id: row.status for row in self.relatives}
+        if self.job is None and ends.get(self.job_id) not in {"completed", "failed"}:
             return False
-        if self.tracking.status == "failed":
-            return True
-        return self.tracking.status == "completed" and (self.job is None or self.job.status == "completed")
+        # Each of the jobs: an older one that was closed by hand may still have its process (F12b).
+        return all(
+            ends.get(job.job_id) == "failed" or (ends.get(job.job_id) == "completed" and job.status == "completed")
+            for job in self.failovers
+        )
 
     @property
     def newest_activity(self) -> datetime:
@@ -134,6 +139,14 @@ class Incident:
         if all(job.job_id in known for job in self.failovers) and (self.job is not None or known):
             return False
         return None
+
+    @property
+    def newest_begin(self) -> datetime:
+        """When a job of the incident, a relative or a step of these last began, in local digits; ends may be written by anybody."""
+        stamps = [self.created_at, *(job.created_at for job in self.failovers)]
+        for row in self.relatives:
+            stamps += [s for s in (row.started_at, *(step.started_at for step in row.steps)) if s is not None]
+        return max(stamps)
 
     @property
     def last_step(self) -> str | None:
@@ -203,7 +216,9 @@ def resolve(records: Records, job_id: str) -> Incident | None:
         and is_product_cleanup(row)
         and (row.started_at is None or row.started_at >= since)
     )
-    live = job.job_type == "live" if job else "live-failover" in (tracking.operation if tracking else "")
+    live = any(row.job_type == "live" for row in failovers) or (
+        job is None and "live-failover" in (tracking.operation if tracking else "")
+    )
     return Incident(
         job_id=job_id,
         live=live,

@@ -81,6 +81,7 @@ class Memory:
         number: number of the current claim.
         started_at: when this run's claim was first taken.
         changed_at: when foreign activity last changed under our eyes; restarts the quiet time (rule 5).
+        asker: identity of the resource that asked; finds the claim again when the resource's status was erased.
         handled_request: the `requestedAt` token this run answers.
         tries_from: attempts before it do not count as failures any more: a person asked again.
         finished: reason of the end, when the run ended clean or final.
@@ -93,6 +94,7 @@ class Memory:
     requests: tuple[Request, ...] = ()
     phases: dict[Phase, PhaseRecord] = field(default_factory=dict)
     waivers_used: tuple[tuple[str, str], ...] = ()
+    asker: str | None = None
     handled_request: str | None = None
     tries_from: datetime | None = None
     finished: str | None = None
@@ -108,10 +110,17 @@ class Memory:
     def again(self, at: datetime, token: str | None) -> Memory:
         """Memory of a new run that a person asked for.
 
-        Reverts and deletes stay: they explain snapshots that are gone (rule 12).
+        All requests stay: reverts and deletes explain snapshots that are gone (rule 12), and an attempt counted from one again would
+        carry the job id of an old one, which the server takes for the same request.
         """
-        kept = tuple(r for r in self.requests if r.kind in {Kind.REVERT, Kind.DELETE_SNAPSHOT} or r.open)
-        return Memory(self.job_id, number=self.number, requests=kept, handled_request=token, tries_from=at)
+        return Memory(
+            self.job_id,
+            number=self.number,
+            requests=self.requests,
+            asker=self.asker,
+            handled_request=token,
+            tries_from=at,
+        )
 
     def of(self, kind: Kind, obj: str | None = None, *, volume_id: str | None = None) -> Iterator[Request]:
         """Requests of a kind, oldest first, of one object or volume if given."""
@@ -144,13 +153,15 @@ class Memory:
     @property
     def touched(self) -> bool:
         """Whether any mutating request to OSSEA or the daemon was written ahead in this run."""
-        return self.first_request_at is not None
+        return self.started_at is not None and any(r.sent_at >= self.started_at for r in self.requests)
 
     @property
     def first_request_at(self) -> datetime | None:
-        """Time of this run's first mutating request; the deadline counts from here."""
-        since = self.started_at
-        return min((r.sent_at for r in self.requests if since is None or r.sent_at >= since), default=None)
+        """Time of this run's first mutating request since a person last asked; the deadline counts from here."""
+        if self.started_at is None:
+            return None  # requests, if any, are an earlier run's
+        since = max(self.started_at, self.tries_from or self.started_at)
+        return min((r.sent_at for r in self.requests if r.sent_at >= since), default=None)
 
     def write_ahead(self, action: Action, at: datetime) -> tuple[Memory, Request]:
         """Memory with an open request for the action, and that request."""

@@ -7,7 +7,7 @@ done now.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from . import guards
@@ -28,7 +28,12 @@ FAILED: Final = "failed"
 
 @dataclass(frozen=True, slots=True)
 class VolumeAssessment:
-    """One volume: where it is, what becomes of its snapshots, what remains to be done, what forbids it."""
+    """One volume: where it is, what becomes of its snapshots, what remains to be done, what forbids it.
+
+    Attributes:
+        suspect: the replica may not be used: nobody can vouch for the content.
+        unproven: on a closed incident, nothing proves the content good or bad: reported only (rule 13).
+    """
 
     volume: Volume
     holder: Holder
@@ -36,6 +41,7 @@ class VolumeAssessment:
     steps: tuple[Action, ...]
     blocks: tuple[Block, ...]
     suspect: bool
+    unproven: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,11 @@ def assess(world: World, incident: Incident, wish: Wish, memory: Memory) -> Asse
         for v in volumes
         for snapshot, reason in v.restore.leftovers
     ]
+    leftovers += [
+        Leftover("Volume", v.volume.id, f"nothing proves that the failover's changes to {v.volume.label} were reverted")
+        for v in volumes
+        if v.unproven
+    ]
     assessment = Assessment(
         incident=incident,
         vms=vms,
@@ -131,7 +142,18 @@ def _assess_volume(
     accepted = accepts_content(wish, volume.id)
     # On a closed incident whose context is ready, missing evidence alone is reported, never written (rule 13).
     unproven = settled and restore.suspect and restore.evidence is not Evidence.BAD and restore.missing is None
-    blocks = () if unproven else tuple(guards.volume(volume, restore, world, wish, memory, vms))
+    if accepted:
+        kept = tuple(s for s in restore.deletable if s.state == BACKED_UP)
+        restore = replace(
+            restore,
+            deletable=tuple(s for s in restore.deletable if s not in kept),
+            leftovers=(*restore.leftovers, *((s, "kept: the content was accepted as it is") for s in kept)),
+        )
+    blocks = tuple(
+        block
+        for block in guards.volume(volume, restore, world, wish, memory, vms)
+        if not (unproven and block.reason is Reason.SNAPSHOT_MISSING)
+    )
     return VolumeAssessment(
         volume=volume,
         holder=holder,
@@ -139,6 +161,7 @@ def _assess_volume(
         steps=tuple(_volume_steps(world, volume, restore, holder, accepted=accepted)),
         blocks=blocks,
         suspect=restore.modified and not unproven and (restore.point is None or accepted),
+        unproven=unproven,
     )
 
 
@@ -149,7 +172,7 @@ def _volume_steps(
         return
     oma = world.oma_vm_id
     point = restore.point
-    deletable = [s for s in restore.deletable if not (accepted and s.state == BACKED_UP)]
+    deletable = restore.deletable
     revert = point is not None and not restore.reverted and not accepted
     usable = volume.mapped_to(oma)
     disturbs = revert or any(s.state == BACKED_UP for s in deletable)
@@ -248,7 +271,10 @@ def _vm_steps(
             )
             steps.append(Action(Kind.STOP_VM, vm.id, f"{label}: is {vm.state}", vm_id=vm.id, forced=forced))
         expunge_refused = any(
-            r.outcome is Outcome.REFUSED for k in (Kind.DESTROY_VM, Kind.EXPUNGE_VM) for r in memory.of(k, vm.id)
+            r.outcome is Outcome.REFUSED
+            for k in (Kind.DESTROY_VM, Kind.EXPUNGE_VM)
+            for r in memory.of(k, vm.id)
+            if memory.tries_from is None or r.sent_at >= memory.tries_from
         )
         if vm.state == "Destroyed":
             if expunge_refused:
@@ -299,12 +325,11 @@ def _deserved(world: World, suspects: tuple[VolumeAssessment, ...]) -> tuple[str
             Reason.CLEANED_DATA_SUSPECT,
             f"the content of {names} cannot be vouched for: replicate it in full, then ask again",
         )
-    ended = [
-        r for r in world.records.replications if r.completed_at is not None or r.status in guards.TERMINAL_REPLICATION
-    ]
-    wrote = [r for r in ended if r.status in COMPLETED_REPLICATION or r.bytes_transferred > 0]
+    # One that is not alive and never ended counts as failed: alive ones are a guard's business.
+    replications = world.records.replications
+    wrote = [r for r in replications if r.status in COMPLETED_REPLICATION or r.bytes_transferred > 0]
     succeeded = world.records.context.last_successful_job_id is not None or any(
-        r.status in COMPLETED_REPLICATION for r in ended
+        r.status in COMPLETED_REPLICATION for r in replications
     )
     if not succeeded:
         return (
@@ -341,7 +366,7 @@ def _closing(world: World, incident: Incident, target: str, why: str) -> Action:
             steps=steps,
             newest_failover=max((job.row_id for job in records.failovers), default=0),
             message=f"The {incident.operation} was stuck and has been cleaned up" + (f": {why}" if why else ""),
-            operation_type="live_failover" if incident.live else "test_failover",
+            operation_type=incident.operation.replace(" ", "_"),
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -9,15 +10,17 @@ from enum import StrEnum
 from .actions import Kind
 from .incident import (
     CLOCK_TOLERANCE,
+    FINAL_SYNC_FLOOR,
     INJECTION_STEP,
     START_STEP,
     Incident,
     as_utc,
+    is_failover,
     is_product_cleanup,
     is_rollback,
     snapshot_name_parts,
 )
-from .memory import Memory, Outcome
+from .memory import Memory, Outcome, Request
 from .volumes import Volume
 from .world import CloudSnapshot, Records, TrackingRow, World
 
@@ -72,7 +75,9 @@ def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory)
     deletable: list[CloudSnapshot] = []
     leftovers: list[tuple[CloudSnapshot, str]] = []
     for snapshot in product:
-        if snapshot.state == BACKED_UP and synced is not None and _taken(snapshot, volume, records) <= synced:
+        if snapshot.volume_id != volume.id:
+            leftovers.append((snapshot, f"OSSEA says it is of volume {snapshot.volume_id}"))
+        elif snapshot.state == BACKED_UP and synced is not None and _obsolete(snapshot, volume, records, synced):
             leftovers.append(
                 (snapshot, "older than the disk's last stored sync: reverting it would roll the replica back")
             )
@@ -91,14 +96,28 @@ def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory)
     leftovers += [(s, "OSSEA refuses to delete it") for s in given_up]
     deletable = [s for s in deletable if s not in given_up]
 
-    reverted = point is not None and _reverted(memory, volume, point)
-    removed_by_us = any(
+    newest = _newest_revert(memory, volume)
+    put_right = newest is not None and newest.outcome is Outcome.EFFECT and not _given_away(world, memory, volume, newest)
+    reverted = (
+        put_right
+        and point is not None
+        and newest is not None
+        and newest.object == point.id
+        and newest.number == memory.number
+    )
+    removed_by_us = put_right and any(
         r.outcome is not Outcome.REFUSED for r in memory.of(Kind.DELETE_SNAPSHOT, volume_id=volume.id)
-    ) and _ever_reverted(memory, volume)
+    )
     missing = _missing(volume, memory)
-    evidence = Evidence.NONE if removed_by_us else product_reverts(incident, volume)
-    healed = reverted or (removed_by_us and point is None) or (point is None and evidence is Evidence.GOOD)
-    modified = not healed and may_be_modified(records, incident, volume)
+    evidence = Evidence.NONE if removed_by_us else product_reverts(incident, records, volume)
+    healed = reverted or (point is None and (removed_by_us or evidence is Evidence.GOOD))
+    in_doubt = newest is not None and newest.outcome is not Outcome.EFFECT
+    doubtful = in_doubt or (point is None and evidence is Evidence.BAD)
+    modified = (
+        not healed
+        and not _fully_synced(records, incident, volume, newest)
+        and (doubtful or may_be_modified(incident, volume))
+    )
     return Restore(
         point=point,
         reverted=reverted,
@@ -137,15 +156,34 @@ def last_sync(records: Records, volume: Volume) -> datetime | None:
     return as_utc(max(stamps), records.clock) if stamps else None
 
 
-def may_be_modified(records: Records, incident: Incident, volume: Volume) -> bool:
-    """Whether a job of the incident may have written to the volume since its last full sync (rule 13).
+def _obsolete(snapshot: CloudSnapshot, volume: Volume, records: Records, synced: datetime) -> bool:
+    """Whether a snapshot is not younger than the disk's last stored sync, by either clock that knows.
+
+    The recorded time and the sync are digits of one writer, so they order truly even where the offset has changed since.
+    """
+    if _taken(snapshot, volume, records) <= synced:
+        return True
+    recorded = volume.row.snapshot_created_at if snapshot.id == volume.row.snapshot_id else None
+    return recorded is not None and as_utc(recorded, records.clock) < synced
+
+
+def _fully_synced(records: Records, incident: Incident, volume: Volume, revert: Request | None) -> bool:
+    """Whether a full sync of the disk was stored after all that could have changed it (rule 17)."""
+    full = [r.created_at for r in records.syncs if r.success and r.disk_id == volume.disk_id and r.sync_type == "full"]
+    if not full:
+        return False
+    begun = incident.newest_begin
+    if incident.step_begun(START_STEP) is None:
+        begun += FINAL_SYNC_FLOOR  # its own final sync is not told apart without steps
+    newest = max(full)
+    return newest > begun and (revert is None or as_utc(newest, records.clock) > revert.sent_at.replace(tzinfo=UTC))
+
+
+def may_be_modified(incident: Incident, volume: Volume) -> bool:
+    """Whether a job of the incident may have written to the volume (rule 13).
 
     Injection writes the OS disk, a started VM writes every disk; missing steps count as both.
     """
-    full = [r.created_at for r in records.syncs if r.success and r.disk_id == volume.disk_id and r.sync_type == "full"]
-    newest_begin = max((job.created_at for job in incident.failovers), default=incident.created_at)
-    if full and max(full) > newest_begin:
-        return False
     if incident.job is None and not incident.failovers:
         return False  # the job died before its first storage step (F01, F02)
     started = incident.step_begun(START_STEP)
@@ -155,18 +193,26 @@ def may_be_modified(records: Records, incident: Incident, volume: Volume) -> boo
     return volume.is_os_disk and (injected is None or injected)
 
 
-def product_reverts(incident: Incident, volume: Volume) -> Evidence:
+def product_reverts(incident: Incident, records: Records, volume: Volume) -> Evidence:
     """What rollbacks and product cleanups after the job say about their reverts.
+
+    Good words of a row that began before the newest job say nothing about what this job wrote, nor do any where the job could not
+    snapshot every volume: the product reverts what it has recorded and passes over the rest in silence (F08).
 
     A rollback reports a failed revert only as a log line and goes on to delete (appliance facts 3.3); the product's cleanup deletes
     only after all its reverts worked, so an error in its delete proves good reverts (rule 13).
     """
     verdict = Evidence.NONE
     rows = [r for r in incident.relatives if is_rollback(r) or is_product_cleanup(r)]
-    rows += [r for r in incident.nameless if _names(r, volume)]
+    marks = _marks(records, volume)
+    rows += [r for r in incident.nameless if any(marks.search(text) for text in _texts(r))]
     for row in sorted(rows, key=lambda r: (r.started_at is None, r.started_at)):
-        verdict = _verdict(row) or verdict
-    return verdict
+        word = _verdict(row)
+        early = row.started_at is not None and row.started_at < incident.created_at
+        if word is not None and not (word is Evidence.GOOD and early):
+            verdict = word
+    unprotected = any("snapshot" in p.message.lower() for r in incident.relatives if is_failover(r) for p in r.problems)
+    return Evidence.NONE if verdict is Evidence.GOOD and unprotected else verdict
 
 
 def _verdict(row: TrackingRow) -> Evidence | None:
@@ -188,12 +234,15 @@ def _verdict(row: TrackingRow) -> Evidence | None:
     return Evidence.BAD
 
 
-def _names(row: TrackingRow, volume: Volume) -> bool:
-    texts = [row.error or "", *(p.message for p in row.problems), *(s.error or "" for s in row.steps)]
-    marks = [volume.id, *(s.id for s in volume.snapshots)]
-    if volume.row.snapshot_id:
-        marks.append(volume.row.snapshot_id)
-    return any(mark in text for mark in marks for text in texts)
+def _texts(row: TrackingRow) -> tuple[str, ...]:
+    return (row.error or "", *(p.message for p in row.problems), *(s.error or "" for s in row.steps))
+
+
+def _marks(records: Records, volume: Volume) -> re.Pattern[str]:
+    """Words that tie a row without context id to this VM: its name, its volumes, their snapshots (rule 13)."""
+    words = {records.context.vm_name, *(s.id for s in volume.snapshots)}
+    words |= {row.volume_id for row in records.volumes} | {row.snapshot_id or "" for row in records.volumes}
+    return re.compile(r"(?<![\w-])(" + "|".join(re.escape(word) for word in sorted(words - {""})) + r")(?![\w-])")
 
 
 def _missing(volume: Volume, memory: Memory) -> str | None:
@@ -217,19 +266,19 @@ def _taken(snapshot: CloudSnapshot, volume: Volume, records: Records) -> datetim
     return parts[1] if parts else datetime.fromtimestamp(0, tz=UTC)
 
 
-def _reverted(memory: Memory, volume: Volume, point: CloudSnapshot) -> bool:
-    """A revert to this point with jobstatus 1 under the current number, and nobody but the OMA was given the volume since."""
-    request = memory.last(Kind.REVERT, point.id)
-    return (
-        request is not None
-        and request.volume_id == volume.id
-        and request.outcome is Outcome.EFFECT
-        and request.number == memory.number
-    )
+def _newest_revert(memory: Memory, volume: Volume) -> Request | None:
+    """The volume's newest revert that may have been executed, whichever snapshot it went to."""
+    sent = (r for r in memory.of(Kind.REVERT, volume_id=volume.id) if r.outcome is not Outcome.REFUSED)
+    return max(sent, key=lambda r: (r.sent_at, r.attempt), default=None)
 
 
-def _ever_reverted(memory: Memory, volume: Volume) -> bool:
-    return any(r.outcome is Outcome.EFFECT for r in memory.of(Kind.REVERT, volume_id=volume.id))
+def _given_away(world: World, memory: Memory, volume: Volume, revert: Request) -> bool:
+    """Whether anybody but the OMA holds the volume, or it had to be taken off somebody, since a revert (rule 12)."""
+    holder = volume.cloud.vm_id if volume.cloud else None
+    if holder not in {None, world.oma_vm_id}:
+        return True
+    detached = memory.of(Kind.DETACH, volume.id)
+    return any(r.sent_at > revert.sent_at and r.vm_id != world.oma_vm_id for r in detached)
 
 
 def revert_quiet_until(
@@ -240,12 +289,8 @@ def revert_quiet_until(
     The server keeps copying after its own time-out (CloudStack facts 2.8), so the wait is the larger of the setting and the time a
     slow copy of the whole volume takes.
     """
-    newest = max(
-        (r for r in memory.of(Kind.REVERT, volume_id=volume.id) if not r.open),
-        key=lambda r: r.attempt,
-        default=None,
-    )
-    if newest is None or newest.outcome in {Outcome.EFFECT, Outcome.REFUSED} or newest.settled_at is None:
+    newest = _newest_revert(memory, volume)
+    if newest is None or newest.outcome is Outcome.EFFECT:
         return None
     size = volume.cloud.size if volume.cloud else volume.row.size_gb * 1024**3
-    return newest.settled_at + max(settings_quiet, timedelta(seconds=size / bytes_per_second))
+    return (newest.settled_at or newest.sent_at) + max(settings_quiet, timedelta(seconds=size / bytes_per_second))

@@ -88,7 +88,7 @@ class Cleanup:
 
     async def _locked(self, lock: ContextLock, order: Order) -> Progress:
         world = await self._around.observe(lock)
-        job_id = order.job_id or newest_job_id(world.records)
+        job_id = order.job_id or await _pinned(lock, world, order) or newest_job_id(world.records)
         stored = await lock.load_claim(job_id) if job_id else None
         memory = load_memory(stored.memory if stored else None, job_id or "")
         wish = self._around.wish(order, job_id)
@@ -104,6 +104,8 @@ class Cleanup:
             )
         decision = decide(world, wish, memory)
         abandoned = stored is not None and stored.owner is not None
+        if order.stopping and not abandoned:
+            return Progress(Stopped("stopped before anything was touched.", (), decision.assessment), world, memory)
         if job_id is None or not (isinstance(decision, Act) or abandoned or any(r.open for r in memory.requests)):
             return Progress(decision, world, memory, stored.id if stored else None)
         if stored is not None and (left := self._owner_alive(stored)) > timedelta(0):
@@ -114,7 +116,7 @@ class Cleanup:
         taken = await lock.take_claim(job_id, self._owner, previous=stored)
         claim = Claim(lock, taken, memory)
         now = self._around.now()
-        await claim.change(lambda m: replace(m, number=taken.number, started_at=m.started_at or now))
+        await claim.change(lambda m: replace(m, number=taken.number, asker=order.asker, started_at=m.started_at or now))
         async with claim.kept_alive():
             return await self._claimed(claim, world, abandoned=abandoned)
 
@@ -175,6 +177,15 @@ def _identity(order: Order, contexts: tuple[ContextRow, ...]) -> Refuse:
     hosts = ", ".join(sorted(context.vcenter_host for context in contexts))
     message = f"{len(contexts)} VMs are named {order.vm_name!r} (vCenters {hosts}): set vcenterHost."
     return Refuse(Reason.AMBIGUOUS_VM, message, Assessment())
+
+
+async def _pinned(lock: ContextLock, world: World, order: Order) -> str | None:
+    """The job this asker was bound to before, as the claims remember it: a status may be erased, a claim is not."""
+    for claim in world.records.claims:
+        stored = await lock.load_claim(claim.job_id) if order.asker is not None else None
+        if stored is not None and load_memory(stored.memory, claim.job_id).asker == order.asker:
+            return claim.job_id
+    return None
 
 
 def _asked_again(memory: Memory, at: datetime, order: Order) -> Memory:

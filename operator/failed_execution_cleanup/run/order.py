@@ -18,6 +18,7 @@ class Order:
 
     Attributes:
         job_id: failover job it is bound to; None: the newest at the first successful observation.
+        asker: identity of who asks, such as a resource's uid; a job pinned for the same asker stays pinned.
         requested_at: opaque token; a new one asks for one more run.
         waivers: those the appliance allows.
         execute: False: say what would be done, touch nothing.
@@ -27,6 +28,7 @@ class Order:
     vm_name: str
     vcenter_host: str | None = None
     job_id: str | None = None
+    asker: str | None = None
     requested_at: str | None = None
     waivers: frozenset[Waiver] = frozenset()
     deadline: timedelta = timedelta(hours=4)

@@ -135,6 +135,15 @@ async def test_job_can_fail_without_a_result(ossea: OsseaClient, appliance: Simu
     assert vm.state == "Stopped"
 
 
+async def test_internal_errors_are_hidden_from_ordinary_accounts(
+    ossea: OsseaClient, appliance: SimulatedAppliance
+) -> None:
+    appliance.set_option(see_internal_errors=False)
+    appliance.faults.arm("job_fails", "stopVirtualMachine", errortext="libvirt: domain is busy")
+    job = await ossea.run("stopVirtualMachine", id=appliance.cloud.add_vm("test", state="Running").id)
+    assert "libvirt" not in job["jobresult"]["errortext"]
+
+
 async def test_purged_job_is_431(ossea: OsseaClient, appliance: SimulatedAppliance) -> None:
     job = await ossea.run("stopVirtualMachine", id=appliance.cloud.add_vm("test").id)
     appliance.jobs.purge(job["jobid"])

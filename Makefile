@@ -1,0 +1,64 @@
+# The whole developer interface; `make help` lists it. Needs Python 3.11+ and make, installs the rest into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+STAMP := $(VENV)/.synced
+export PYTHONPATH := operator:simulators:.
+
+.DEFAULT_GOAL := help
+.PHONY: help install check lint types imports generate unit test control-plane mariadb cluster clean
+
+##@ Everyday
+
+help:  ## Show this list
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## Create .venv with the locked dependencies
+
+$(STAMP): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version)'
+	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing locked dependencies"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --all-groups --inexact
+	@touch $@
+
+check: lint types imports unit  ## Inner loop: lint, types, layers, generated files, unit and model tests (under two minutes)
+
+unit: $(STAMP)  ## Unit and model tests
+	$(BIN)/pytest -q tests/unit tests/model
+
+lint: $(STAMP)  ## ruff, and generated files are up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m failed_execution_cleanup.resources.generate --check
+
+types: $(STAMP)  ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(STAMP)  ## The layers of ARCHITECTURE.md
+	$(BIN)/lint-imports
+
+generate: $(STAMP)  ## Write crds/ from the models
+	$(BIN)/python -m failed_execution_cleanup.resources.generate
+
+##@ Everything
+
+test: check cluster  ## All tests, with real kube-apiserver and MariaDB (what CI runs)
+
+cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
+	$(BIN)/pytest tests/cluster tests/crash
+
+control-plane: $(STAMP)  ## Build kube-apiserver once (about 6 minutes on 2 cores; cached outside the checkout)
+	$(BIN)/python -m development.control_plane build
+
+mariadb:  ## Make sure that MariaDB's server is installed
+	@command -v mariadbd >/dev/null || test -x /usr/sbin/mariadbd || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing Debian's mariadb-server"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq mariadb-server >/dev/null; \
+	  else echo "MariaDB 10.11 is needed: install Debian's mariadb-server"; exit 1; fi; }
+
+clean:  ## Remove .venv and caches of this checkout
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

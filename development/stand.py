@@ -1,0 +1,297 @@
+"""A whole installation on this machine: pretend appliance, custom resources, RBAC and the operator as a real process.
+
+Used by the cluster and crash tests. The operator runs with the token and the rights of its own service account.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+import yaml
+
+from development.control_plane import ControlPlane
+from development.processes import Process
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PRODUCT_NAMESPACE: Final = "failed-execution-cleanup"
+QUICK: Final[dict[str, Any]] = {
+    "settle": {"quietSeconds": 1, "revertQuietSeconds": 2, "revertSecondsPerGiB": 0},
+    "limits": {"requestsPerSecond": 200},
+}
+"""Times of an appliance under test: what takes minutes in production takes a second."""
+
+
+class Stand:
+    """One appliance, one operator, one namespace for the operator and one for cleanups; a context manager.
+
+    Attributes:
+        namespace: where cleanups live.
+        operator_namespace: where the operator, its Lease and the Secrets live.
+        appliance: name of the Appliance.
+        simulator: HTTP client of the simulator's control API.
+    """
+
+    def __init__(
+        self, control_plane: ControlPlane, database_url: str | None = None, *, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        """Prepare names; nothing is started yet.
+
+        Args:
+            control_plane: a running one.
+            database_url: empty MariaDB database for the appliance; SQLite in a temporary directory when omitted.
+            settings: fields of the Appliance's spec, over `QUICK`.
+        """
+        suffix = uuid.uuid4().hex[:8]
+        self.control_plane = control_plane
+        self.directory = Path(tempfile.mkdtemp(prefix="stand-"))
+        self.namespace = f"dr-{suffix}"
+        self.operator_namespace = f"fec-{suffix}"
+        self.appliance = f"oma-{suffix}"
+        self._database_url = database_url or f"sqlite+aiosqlite:///{self.directory / 'oma.db'}"
+        self._settings = {**QUICK, **(settings or {})}
+        self._processes: list[Process] = []
+        self._operators = 0
+        self.simulator = httpx.Client(trust_env=False, timeout=60)
+
+    def __enter__(self) -> Self:
+        try:
+            self._start_simulator()
+            self._install()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            for process in self._processes:
+                sys.stderr.write(f"--- {process.name}\n{process.log_tail(60)}\n")
+        self.stop()
+
+    def stop(self) -> None:
+        """End all processes and remove the temporary directory."""
+        self.simulator.close()
+        for process in reversed(self._processes):
+            process.stop(grace_seconds=5)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # --- the operator -------------------------------------------------------------------------------------------
+
+    def start_operator(self, **environment: str) -> Process:
+        """Start an operator process; it logs to the stand's directory."""
+        self._operators += 1
+        kubeconfig = self.control_plane.service_account_kubeconfig(self.operator_namespace, PRODUCT_NAMESPACE)
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "operator"),
+            "KUBECONFIG": str(kubeconfig),
+            "FEC_NAMESPACE": self.operator_namespace,
+            "FEC_WATCH_NAMESPACES": json.dumps([self.namespace]),
+            "FEC_HEALTH_PORT": "0",
+            "FEC_LEASE_SECONDS": "3",
+            "FEC_HTTP_TIMEOUT_SECONDS": "5",
+            **environment,
+        }
+        process = Process.start(
+            f"operator-{self._operators}",
+            [sys.executable, "-m", "failed_execution_cleanup", "run"],
+            log=self.directory / f"operator-{self._operators}.log",
+            env=env,
+        )
+        self._processes.append(process)
+        return process
+
+    # --- the appliance ------------------------------------------------------------------------------------------
+
+    def build(self, row: str, vm_name: str, **arguments: Any) -> dict[str, Any]:
+        """Put a new VM into a leftover state."""
+        return self._post("build", {"row": row, "vm_name": vm_name, **arguments})
+
+    def act(self, action: str, **arguments: Any) -> dict[str, Any]:
+        """Run an action of the simulator."""
+        return self._post("actions", {"action": action, **arguments})
+
+    def fault(self, **arguments: Any) -> None:
+        """Arm a fault of the simulator."""
+        self._post("faults", arguments)
+
+    def latency(self, **seconds: float) -> None:
+        """Set how long commands take."""
+        self._post("latency", seconds)
+
+    def state(self) -> dict[str, Any]:
+        """Volumes, VMs and snapshots by id."""
+        return self._get("state")
+
+    def requests(self, command: str | None = None) -> list[dict[str, Any]]:
+        """Mutating requests of clients that reached OSSEA or the daemon, in order."""
+        return [
+            entry
+            for entry in self._get("journal")["entries"]
+            if entry["entry"] == "request" and entry["caller"] == "client" and command in (None, entry["command"])
+        ]
+
+    def effects(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Changes of the cloud, in order."""
+        entries = self._get("journal")["entries"]
+        return [entry for entry in entries if entry["entry"] == "effect" and kind in (None, entry["kind"])]
+
+    def contents(self, built: Mapping[str, Any]) -> dict[str, str]:
+        """What the volumes of a built VM hold."""
+        volumes = self.state()["volumes"]
+        return {volume_id: volumes[volume_id]["content"] for volume_id in built["volume_ids"]}
+
+    def holders(self, built: Mapping[str, Any]) -> set[str | None]:
+        """Which VMs hold the volumes of a built VM."""
+        volumes = self.state()["volumes"]
+        return {volumes[volume_id]["virtualmachineid"] for volume_id in built["volume_ids"]}
+
+    @property
+    def oma_vm_id(self) -> str:
+        """The appliance's own VM."""
+        return str(self.state()["oma_vm_id"])
+
+    # --- the cluster --------------------------------------------------------------------------------------------
+
+    def apply_cleanup(self, name: str, vm_name: str, **spec: Any) -> None:
+        """`kubectl apply` a cleanup."""
+        self.apply(
+            {
+                "apiVersion": "failover.ossea.io/v1alpha1",
+                "kind": "FailedExecutionCleanup",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"vmName": vm_name, "applianceRef": {"name": self.appliance}, **spec},
+            }
+        )
+
+    def apply(self, *documents: Mapping[str, Any]) -> None:
+        """`kubectl apply` documents."""
+        self.control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(documents))
+
+    def annotate(self, name: str, **annotations: str) -> None:
+        """Set annotations `failover.ossea.io/…` on a cleanup."""
+        pairs = [f"failover.ossea.io/{key}={value}" for key, value in annotations.items()]
+        self.kubectl("annotate", "--overwrite", f"fec/{name}", *pairs)
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl in the cleanups' namespace as the administrator and return what it prints."""
+        return self.control_plane.kubectl(f"--namespace={self.namespace}", *arguments).stdout
+
+    def cleanup(self, name: str) -> dict[str, Any]:
+        """A cleanup as stored."""
+        body: dict[str, Any] = json.loads(self.kubectl("get", "fec", name, "-o", "json"))
+        return body
+
+    def wait_for(self, name: str, condition: str, *, seconds: int = 90) -> dict[str, Any]:
+        """`kubectl wait --for=condition=…` and return the cleanup.
+
+        Raises:
+            KubectlError: it did not come to that in time.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            left = max(1, min(25, int(deadline - time.monotonic())))
+            done = self.control_plane.kubectl(
+                f"--namespace={self.namespace}",
+                "wait",
+                f"--for=condition={condition}",
+                f"--timeout={left}s",
+                f"fec/{name}",
+                check=deadline - time.monotonic() < 25,  # noqa: PLR2004 the last try
+            )
+            if done.returncode == 0:
+                return self.cleanup(name)
+
+    def wait_until(self, reached: Callable[[], object], *, seconds: float = 60.0, what: str) -> None:
+        """Poll until something holds.
+
+        Raises:
+            TimeoutError: it did not in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not reached():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not in {seconds:.0f} s: {what}")
+            time.sleep(0.1)
+
+    def ready(self, name: str) -> tuple[str, str]:
+        """Status and reason of the condition Ready; two empty texts when there is none."""
+        conditions = self.cleanup(name).get("status", {}).get("conditions", [])
+        return next(((c["status"], c["reason"]) for c in conditions if c["type"] == "Ready"), ("", ""))
+
+    # --- starting -----------------------------------------------------------------------------------------------
+
+    def _start_simulator(self) -> None:
+        ready = self.directory / "simulator.json"
+        process = Process.start(
+            "simulator",
+            [sys.executable, "-m", "appliance_simulator", "--database", self._database_url, "--ready-file", ready],
+            log=self.directory / "simulator.log",
+            env={**os.environ, "PYTHONPATH": str(ROOT / "simulators")},
+        )
+        self._processes.append(process)
+        process.wait_until(ready.exists, seconds=30)
+        self.address: dict[str, Any] = json.loads(ready.read_text())
+
+    def _install(self) -> None:
+        self.control_plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
+        self.control_plane.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", ROOT / "crds")
+        for namespace in (self.namespace, self.operator_namespace):
+            self.control_plane.create_namespace(namespace)
+        self.apply(*self._rbac())
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "oma-database", "namespace": self.operator_namespace},
+                "stringData": {"url": self._database_url},
+            },
+            {
+                "apiVersion": "failover.ossea.io/v1alpha1",
+                "kind": "Appliance",
+                "metadata": {"name": self.appliance},
+                "spec": {
+                    "allowedNamespaces": [self.namespace],
+                    "waivers": ["RunningTestVM", "AcceptContent"],
+                    "database": {"urlSecretRef": {"name": "oma-database", "key": "url"}},
+                    "volumeDaemon": {"url": self.address["daemon_url"]},
+                    **self._settings,
+                },
+            },
+        )
+
+    def _rbac(self) -> list[dict[str, Any]]:
+        """The shipped roles, bound in this stand's own namespaces."""
+        documents = list(yaml.safe_load_all((ROOT / "manifests/base/rbac.yaml").read_text()))
+        for document in documents:
+            if "namespace" in document["metadata"]:
+                document["metadata"]["namespace"] = self.operator_namespace
+            for subject in document.get("subjects", []):
+                subject["namespace"] = self.operator_namespace
+            if document["kind"] == "ClusterRoleBinding":
+                document["metadata"]["name"] += f"-{self.operator_namespace}"
+        return documents
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        response = self.simulator.post(f"{self.address['control_url']}/control/{path}", json=body)
+        if response.is_error:
+            raise RuntimeError(f"simulator: {response.text}")
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def _get(self, path: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.simulator.get(f"{self.address['control_url']}/control/{path}").json()
+        return answer

@@ -1,0 +1,5 @@
+"""`python -m failed_execution_cleanup`."""
+
+from failed_execution_cleanup.cli import main
+
+main()

@@ -1,0 +1,147 @@
+"""The operator's process: health server, leadership, workers, and Kopf while leading.
+
+    settings ─► health ─► wait for the Lease ─► workers ─► kopf.operator(standalone) ─► stop workers ─► release the Lease
+
+Everything that must outlive Kopf is created before it takes the loop, because Kopf cancels younger tasks when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from typing import Any
+
+import kopf
+
+from failed_execution_cleanup.controller.appliances import Appliances
+from failed_execution_cleanup.controller.events import EventRecorder
+from failed_execution_cleanup.controller.health import (
+    api_check,
+    health_application,
+    leadership_check,
+    serve,
+    task_check,
+)
+from failed_execution_cleanup.controller.kubernetes_api import KubernetesApi
+from failed_execution_cleanup.controller.leadership import LeaderElection
+from failed_execution_cleanup.controller.reconcile import Key, Reconciler
+from failed_execution_cleanup.controller.settings import OperatorSettings
+from failed_execution_cleanup.controller.watching import Watching
+from failed_execution_cleanup.run.cleanup import Limits
+from failed_execution_cleanup.run.queue import WorkQueue, work
+
+logger = logging.getLogger(__name__)
+
+LEASE_NAME = "failed-execution-cleanup"
+DRAIN_SECONDS = 20.0
+
+
+async def run_operator(settings: OperatorSettings) -> int:
+    """Run until SIGTERM, SIGINT or the loss of the leadership; returns the exit code.
+
+    Raises:
+        KubernetesError: there is no usable configuration.
+    """
+    if settings.kubeconfig is not None:
+        os.environ["KUBECONFIG"] = str(settings.kubeconfig)  # the only way Kopf's own login takes a path
+    async with await KubernetesApi.connect(settings.kubeconfig) as api:
+        election = LeaderElection(
+            api,
+            settings.namespace,
+            LEASE_NAME,
+            settings.identity,
+            lease_seconds=settings.lease_seconds,
+            renew_seconds=settings.lease_seconds * 2 / 3,
+            retry_seconds=min(2.0, settings.lease_seconds / 6),
+        )
+        queue: WorkQueue[Key] = WorkQueue(default_limit=10)
+        reconciler = Reconciler(
+            api=api,
+            appliances=Appliances(api, settings.namespace, settings.http_timeout_seconds),
+            events=EventRecorder(api, settings.identity),
+            queue=queue,
+            identity=settings.identity,
+            namespace=settings.namespace,
+            limits=Limits(http_seconds=settings.http_timeout_seconds),
+        )
+        workers: asyncio.Task[None] = asyncio.create_task(
+            work(queue, reconciler.reconcile, settings.workers), name="workers"
+        )
+        application = health_application(
+            live={"workers": task_check(workers)},
+            ready={"leadership": leadership_check(election), "kubernetes": api_check(api)},
+        )
+        async with serve(application, settings.health_host, settings.health_port):
+            if not await _acquire(election):
+                workers.cancel()
+                await asyncio.gather(workers, return_exceptions=True)
+                return 0
+            try:
+                await _lead(settings, election, queue)
+            finally:
+                lost = election.lost.is_set()
+                await _drain(queue, workers, seconds=0.0 if lost else DRAIN_SECONDS)
+                await election.release()
+            logger.info("Stopped", extra={"leadership_lost": lost})
+            return 1 if lost else 0
+
+
+async def _acquire(election: LeaderElection) -> bool:
+    """Wait for the leadership; False when told to stop before. Kopf takes the signals over once it runs."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    acquiring = asyncio.create_task(election.acquire())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([acquiring, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        for task in (acquiring, stopping):
+            if not task.done():
+                task.cancel()
+        await asyncio.gather(acquiring, stopping, return_exceptions=True)
+    return not stop.is_set() and acquiring.exception() is None
+
+
+async def _lead(settings: OperatorSettings, election: LeaderElection, queue: WorkQueue[Key]) -> None:
+    """Watch until told to stop or the leadership is lost."""
+    registry = kopf.OperatorRegistry()
+    Watching(queue).register(registry)
+    kopf.on.login(registry=registry)(_login)
+    stop = asyncio.Event()
+    watcher = asyncio.create_task(_stop_when_lost(election, stop))
+    try:
+        await kopf.operator(
+            registry=registry,
+            standalone=True,
+            clusterwide=not settings.watch_namespaces,
+            namespaces=settings.watch_namespaces,
+            stop_flag=stop,
+        )
+    finally:
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
+
+
+async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """One way in, where Kopf would try every client library it finds."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+async def _stop_when_lost(election: LeaderElection, stop: asyncio.Event) -> None:
+    await election.lost.wait()
+    stop.set()
+
+
+async def _drain(queue: WorkQueue[Key], workers: asyncio.Task[None], *, seconds: float) -> None:
+    """Let workers finish what is short; what is long is cut, and taken up from its claim by the next leader."""
+    queue.close()
+    with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+        async with asyncio.timeout(seconds):
+            await workers

@@ -1,0 +1,166 @@
+"""One look at one FailedExecutionCleanup: read it, open its appliance, run the engine, tell the outcome.
+
+Called by the queue's workers, never by Kopf; safe to repeat at any point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from failed_execution_cleanup.appliance.errors import ApplianceError
+from failed_execution_cleanup.controller.appliances import Appliances, settings_of
+from failed_execution_cleanup.controller.events import EventRecorder, ObjectReference
+from failed_execution_cleanup.controller.kubernetes_api import CLEANUPS, KubernetesApi, NotFound
+from failed_execution_cleanup.controller.reporter import ResourceReporter, order_of
+from failed_execution_cleanup.controller.status_writer import StatusWriter, transitions
+from failed_execution_cleanup.recovery.decide import Decision, Done, Refuse, Stopped, Wait
+from failed_execution_cleanup.recovery.plan import Assessment
+from failed_execution_cleanup.recovery.reasons import FINAL_FAILURES, HELD, Reason
+from failed_execution_cleanup.resources.appliance import Appliance
+from failed_execution_cleanup.resources.cleanup import CleanupStatus, FailedExecutionCleanup
+from failed_execution_cleanup.resources.conditions import ConditionStatus, get_condition
+from failed_execution_cleanup.resources.identifiers import FINALIZER
+from failed_execution_cleanup.resources.reasons import ConditionType
+from failed_execution_cleanup.run.cleanup import Cleanup, Limits
+from failed_execution_cleanup.run.order import Progress
+from failed_execution_cleanup.run.queue import Lane, Result, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+LOOK_AGAIN_SECONDS: Final = 300.0
+"""How soon a refused cleanup is looked at again: its reason may have been cleared in the product or in OSSEA."""
+
+_FINAL: Final = {reason.value for reason in FINAL_FAILURES | HELD}
+
+
+def is_settled(cleanup: FailedExecutionCleanup) -> bool:
+    """Whether nothing is to be done until its spec or its request changes (rules 18, 19).
+
+    True for success, for final failures and for stops that hold until a person answers.
+    """
+    ready = get_condition(cleanup.status.conditions, ConditionType.READY)
+    if ready is None or ready.observed_generation != cleanup.metadata.generation:
+        return False
+    if cleanup.requested_at != cleanup.status.last_handled_request:
+        return False
+    return ready.status is ConditionStatus.TRUE or ready.reason in _FINAL
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Looks at cleanups one by one; shared by all workers."""
+
+    api: KubernetesApi
+    appliances: Appliances
+    events: EventRecorder
+    queue: WorkQueue[Key]
+    identity: str
+    namespace: str
+    limits: Limits
+
+    async def reconcile(self, key: Key) -> Result:
+        """Bring one cleanup as far as it goes now.
+
+        Raises:
+            KubernetesError: the API server failed; the queue backs off.
+        """
+        namespace, name = key
+        try:
+            body = await self.api.get(CLEANUPS, namespace, name)
+        except NotFound:
+            return Result.done()
+        writer = StatusWriter(self.api, body)
+        cleanup = writer.cleanup
+        deleting = cleanup.metadata.deletion_timestamp is not None
+        ours = FINALIZER in cleanup.metadata.finalizers
+        if (deleting and not ours) or (not deleting and not ours and is_settled(cleanup)):
+            return Result.done()
+        return await self._work(key, writer, ObjectReference.of(body))
+
+    async def _work(self, key: Key, writer: StatusWriter, regarding: ObjectReference) -> Result:
+        cleanup = writer.cleanup
+        notes: list[asyncio.Task[None]] = []
+
+        def told(before: CleanupStatus, after: CleanupStatus) -> None:
+            for note in transitions(before, after):
+                record = self.events.record(regarding, note.type, note.reason, note.action, note.note)
+                notes.append(asyncio.create_task(record))
+
+        allowed: frozenset[str] = frozenset()
+        reporter = ResourceReporter(writer, self.queue.changed(key), allowed, told)
+        ours = FINALIZER in cleanup.metadata.finalizers
+        if order_of(cleanup, allowed).stopping and not ours:
+            progress = Progress(Stopped("suspended; nothing is claimed.", (), Assessment()))
+        else:
+            try:
+                progress = await self._run(cleanup, writer, told, key)
+            except ApplianceError as error:
+                progress = Progress(_wait(error))
+        await reporter.tell(progress, force=True)
+        if not await writer.flush():
+            return Result.requeue_after(5.0)
+        if ours or FINALIZER in writer.cleanup.metadata.finalizers:
+            gone = writer.cleanup.metadata.deletion_timestamp is not None
+            if not (gone and isinstance(progress.decision, Wait)):
+                await writer.drop_finalizer()
+        await asyncio.gather(*notes)
+        return _next(progress.decision)
+
+    async def _run(
+        self,
+        cleanup: FailedExecutionCleanup,
+        writer: StatusWriter,
+        told: Callable[[CleanupStatus, CleanupStatus], None],
+        key: Key,
+    ) -> Progress:
+        appliance = await self.appliances.read(cleanup.spec.appliance_ref.name)
+        if (refusal := self._not_permitted(cleanup, appliance)) is not None:
+            return Progress(refusal)
+        self.queue.set_limit(appliance.metadata.name, appliance.spec.limits.cleanups)
+        allowed = frozenset(waiver.value for waiver in appliance.spec.waivers)
+        reporter = ResourceReporter(writer, self.queue.changed(key), allowed, told)
+        async with self.appliances.doors(appliance) as doors:
+            engine = Cleanup(doors, settings_of(appliance.spec), self.identity, reporter, self.limits)
+            return await engine.run()
+
+    def _not_permitted(self, cleanup: FailedExecutionCleanup, appliance: Appliance) -> Refuse | None:
+        """Namespaces and waivers are the administrators' to allow."""
+        name = appliance.metadata.name
+        namespaces = appliance.spec.allowed_namespaces or (self.namespace,)
+        if cleanup.metadata.namespace not in namespaces:
+            message = (
+                f"Appliance {name} does not allow cleanups of namespace {cleanup.metadata.namespace}: an administrator adds it to "
+                "spec.allowedNamespaces, or the cleanup is created in an allowed one."
+            )
+            return Refuse(Reason.NOT_PERMITTED, message, Assessment())
+        forbidden = sorted({w.reason.value for w in cleanup.spec.waive} - {w.value for w in appliance.spec.waivers})
+        if forbidden:
+            message = (
+                f"Appliance {name} does not allow to waive {', '.join(forbidden)}: an administrator adds it to spec.waivers, or the "
+                "waiver is removed."
+            )
+            return Refuse(Reason.NOT_PERMITTED, message, Assessment())
+        return None
+
+
+def _wait(error: ApplianceError) -> Wait:
+    return Wait(Reason.APPLIANCE_UNREACHABLE, str(error), timedelta(seconds=15), Assessment())
+
+
+def _next(decision: Decision) -> Result:
+    match decision:
+        case Wait(after=after):
+            return Result.requeue_after(min(max(after.total_seconds(), 1.0), LOOK_AGAIN_SECONDS))
+        case Refuse(reason=reason) if reason not in HELD:
+            return Result.requeue_after(LOOK_AGAIN_SECONDS, Lane.DRIFT)
+        case Done() | Refuse() | Stopped():
+            return Result.done()
+    return Result.requeue_after(1.0)
