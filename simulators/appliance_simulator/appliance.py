@@ -30,8 +30,9 @@ from appliance_simulator.leftovers import LEFTOVERS
 from appliance_simulator.ossea_api import OsseaApi, OsseaSettings
 from appliance_simulator.ossea_lists import Lists
 from appliance_simulator.ossea_signature import Credentials
-from appliance_simulator.product_flows import Failover, Scene
+from appliance_simulator.product_flows import Failover
 from appliance_simulator.replicated_vm import ReplicatedVM, Site
+from appliance_simulator.scene import Scene
 from appliance_simulator.volume_daemon import DaemonSettings, VolumeDaemon
 from appliance_simulator.volume_daemon_api import VolumeDaemonApi
 

@@ -245,12 +245,12 @@ class Cloud:
                 yield device_id
             device_id += 1
 
-    def place(self, volume: Volume, vm_id: str, device_id: int | None = None) -> None:
-        """Put a volume on a VM without an effect entry: for scenes, and the core of `attach`."""
+    def place(self, volume: Volume, vm_id: str, device_id: int | None = None, *, attached: float | None = None) -> None:
+        """Put a volume on a VM, since now or `attached`, without an effect entry: for scenes and for `attach`."""
         volume.virtualmachineid = vm_id
         volume.deviceid = next(self.free_device_ids(vm_id)) if device_id is None else device_id
         volume.type = VolumeType.ROOT if volume.deviceid == 0 else VolumeType.DATADISK
-        volume.attached = time.time()
+        volume.attached = time.time() if attached is None else attached
         volume.state = "Ready"
         if volume.copies_running:
             volume.copy_disturbed = True

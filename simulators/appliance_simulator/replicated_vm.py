@@ -189,7 +189,7 @@ class Site:
         )
         disk = ReplicatedDisk(disk_id, volume.id, volume_row_id, vm_disk_row_id, size_gb)
         await self.add_sync(context_id, job_id, disk, "full", epoch)
-        self.cloud.place(volume, self.cloud.oma_vm_id)
+        self.cloud.place(volume, self.cloud.oma_vm_id, attached=epoch - 600)
         await self.add_mapping(context_id, volume, vm_id=self.cloud.oma_vm_id, mode="oma", path=path, epoch=epoch)
         await self.add_export(context_id, job_id, disk, epoch)
         return disk
