@@ -23,9 +23,6 @@ from failed_execution_cleanup.recovery.memory import Memory, Request
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS: Final = 5.0
-EXPIRY_SECONDS: Final = 15.0
-
 _MEMORY: Final = TypeAdapter(Memory)
 
 
@@ -42,11 +39,12 @@ def load_memory(text: str | None, job_id: str) -> Memory:
 class Claim:
     """A claim held by this process: all changes of its memory go through here, one after the other."""
 
-    def __init__(self, lock: ContextLock, stored: StoredClaim, memory: Memory) -> None:
+    def __init__(self, lock: ContextLock, stored: StoredClaim, memory: Memory, *, heartbeat_seconds: float) -> None:
         """Wrap a claim that was just taken."""
         self.lock = lock
         self.stored = stored
         self.memory = memory
+        self._heartbeat_seconds = heartbeat_seconds
         self._saving = asyncio.Lock()
         self.lost = asyncio.Event()
 
@@ -97,7 +95,7 @@ class Claim:
 
         async def beat() -> None:
             while True:
-                await asyncio.sleep(HEARTBEAT_SECONDS)
+                await asyncio.sleep(self._heartbeat_seconds)
                 async with self._saving:
                     try:
                         self.stored = await self.lock.heartbeat(self.stored)

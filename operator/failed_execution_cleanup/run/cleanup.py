@@ -24,7 +24,7 @@ from failed_execution_cleanup.recovery.plan import Assessment
 from failed_execution_cleanup.recovery.reasons import SUCCESSES, Reason
 from failed_execution_cleanup.recovery.world import ContextRow, World
 from failed_execution_cleanup.run import phases
-from failed_execution_cleanup.run.claim import EXPIRY_SECONDS, Claim, dump_memory, load_memory
+from failed_execution_cleanup.run.claim import Claim, dump_memory, load_memory
 from failed_execution_cleanup.run.order import Order, Progress, Reporter
 from failed_execution_cleanup.run.surroundings import Surroundings
 from failed_execution_cleanup.run.worker import Worker, unreachable
@@ -36,11 +36,16 @@ class Limits:
 
     Attributes:
         http_seconds: longest time between sending a request and reading its answer; a taker waits it out on top of the heartbeat.
-        expiry_seconds: age of a heartbeat after which its owner counts as dead.
+        expiry_seconds: age of a heartbeat after which its owner counts as dead; one is sent every third of it.
     """
 
     http_seconds: float = 30.0
-    expiry_seconds: float = EXPIRY_SECONDS
+    expiry_seconds: float = 15.0
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Pause between heartbeats: two may be late or lost before anybody takes over."""
+        return self.expiry_seconds / 3
 
 
 class Cleanup:
@@ -114,10 +119,11 @@ class Cleanup:
             return Progress(waiting, world, memory, stored.id)
         await self._around.reporter.claiming()
         taken = await lock.take_claim(job_id, self._owner, previous=stored)
-        claim = Claim(lock, taken, memory)
+        claim = Claim(lock, taken, memory, heartbeat_seconds=self._limits.heartbeat_seconds)
         now = self._around.now()
         await claim.change(lambda m: replace(m, number=taken.number, asker=order.asker, started_at=m.started_at or now))
         async with claim.kept_alive():
+            await phases.resume(claim)
             return await self._claimed(claim, world, abandoned=abandoned)
 
     async def _claimed(self, claim: Claim, world: World, *, abandoned: bool) -> Progress:

@@ -37,6 +37,14 @@ async def begin(claim: Claim, action: Action, assessment: Assessment, at: dateti
     await claim.change(partial(Memory.with_phase, phase=phase, record=begun))
 
 
+async def resume(claim: Claim) -> None:
+    """After a take-over: the former owner's running steps were closed, so unfinished phases get new ones."""
+    for phase, record in claim.memory.phases.items():
+        if record.step_id is not None and record.completed_at is None:
+            again = replace(record, step_id=await claim.lock.start_step(claim.stored, phase.value))
+            await claim.change(partial(Memory.with_phase, phase=phase, record=again))
+
+
 async def complete(claim: Claim, assessment: Assessment, busy: set[Phase], at: datetime) -> None:
     """Complete every begun phase of which nothing is left or in flight; grow the totals of the others."""
     for phase, record in claim.memory.phases.items():

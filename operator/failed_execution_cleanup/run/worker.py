@@ -34,6 +34,12 @@ logger = logging.getLogger(__name__)
 HOLDING: Final = frozenset({None, Reason.QUIET_TIME, Reason.OPERATION_IN_FLIGHT})
 """Waits that keep the claim: giving it up would break it, and reverts would have to be made again (rule 12)."""
 
+_SEVERITY: Final[dict[Level, int]] = {
+    "DEBUG": logging.DEBUG,
+    "INFO": logging.INFO,
+    "WARN": logging.WARNING,
+    "ERROR": logging.ERROR,
+}
 _SETTLE_RETRY: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LOOK_SECONDS: Final = 5.0
 _UNREACHABLE: Final = (2.0, 5.0, 10.0, 30.0)
@@ -245,6 +251,7 @@ class Worker:
     async def _log(self, level: Level, message: str, action: Action | None) -> None:
         phase = self._claim.memory.phases.get(action.phase) if action else None
         attrs = {"action": action.kind.value, "object": action.object, "volume_id": action.volume_id} if action else {}
+        logger.log(_SEVERITY[level], message, extra={"claim": self._claim.stored.id, **attrs})
         await self._claim.lock.log(
             self._claim.stored,
             level,
