@@ -7,6 +7,7 @@ that to the *thread* that started the child: start processes from the main threa
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import socket
@@ -24,6 +25,8 @@ LOOPBACK = "127.0.0.1"
 _PORT_RANGE = range(20000, 32000)
 _PORT_ATTEMPTS = 100
 _POLL_SECONDS = 0.05
+# A parent that died before the kernel was asked to watch it is noticed by comparing pids afterwards.
+_UNLESS_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
 _LOG_TAIL_BYTES = 16 * 1024
 
 
@@ -62,7 +65,7 @@ class Process:
 
         Args:
             name: What messages call the process.
-            command: Program and arguments; no shell is involved.
+            command: Program and arguments, taken as they are: no shell expands them.
             log: File to append standard output and standard error to.
             env: The whole environment; the parent's when omitted.
             cwd: Working directory; the parent's when omitted.
@@ -75,8 +78,12 @@ class Process:
             raise MissingProgramError("setpriv not found: install util-linux 2.33 or newer (Linux only)")
         with log.open("ab") as output:
             popen = subprocess.Popen(
-                # setpriv replaces itself with the program, so the pid is the program's own.
-                [setpriv, "--pdeathsig", "KILL", "--", *map(str, command)],
+                # Each of the three replaces itself with the next, so the pid is the program's own.
+                [
+                    *(setpriv, "--pdeathsig", "KILL", "--"),
+                    *("/bin/sh", "-c", _UNLESS_ORPHANED, str(os.getpid())),
+                    *map(str, command),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -5,6 +5,7 @@ Used by the cluster and crash tests. The operator runs with the token and the ri
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -19,8 +20,11 @@ from typing import Any, Final, Self
 
 import httpx
 import yaml
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
-from development.control_plane import ControlPlane
+from development.control_plane import ControlPlane, KubectlError
 from development.processes import Process
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -40,6 +44,7 @@ class Stand:
         operator_namespace: where the operator, its Lease and the Secrets live.
         appliance: name of the Appliance.
         simulator: HTTP client of the simulator's control API.
+        database_url: SQLAlchemy URL of the OMA database; on MariaDB it holds a password.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class Stand:
         self.namespace = f"dr-{suffix}"
         self.operator_namespace = f"fec-{suffix}"
         self.appliance = f"oma-{suffix}"
-        self._database_url = database_url or f"sqlite+aiosqlite:///{self.directory / 'oma.db'}"
+        self.database_url = database_url or f"sqlite+aiosqlite:///{self.directory / 'oma.db'}"
         self._settings = {**QUICK, **(settings or {})}
         self._processes: list[Process] = []
         self._operators = 0
@@ -136,12 +141,21 @@ class Stand:
         """Volumes, VMs and snapshots by id."""
         return self._get("state")
 
-    def requests(self, command: str | None = None) -> list[dict[str, Any]]:
-        """Mutating requests of clients that reached OSSEA or the daemon, in order."""
+    def requests(self, command: str | None = None, *, about: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Mutating requests of clients that reached OSSEA or the daemon, in order.
+
+        Args:
+            command: only requests of this command.
+            about: a built VM; only requests that name one of its volumes, snapshots or the VM its failover made.
+        """
+        named = None if about is None else objects_of(about)
         return [
             entry
             for entry in self._get("journal")["entries"]
-            if entry["entry"] == "request" and entry["caller"] == "client" and command in (None, entry["command"])
+            if entry["entry"] == "request"
+            and entry["caller"] == "client"
+            and command in (None, entry["command"])
+            and (named is None or named & set(entry["object_ids"]))
         ]
 
     def effects(self, kind: str | None = None) -> list[dict[str, Any]]:
@@ -159,6 +173,25 @@ class Stand:
         volumes = self.state()["volumes"]
         return {volumes[volume_id]["virtualmachineid"] for volume_id in built["volume_ids"]}
 
+    def snapshots(self, built: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Snapshots that OSSEA has of the volumes of a built VM."""
+        everything = self.state()["snapshots"].values()
+        return [snapshot for snapshot in everything if snapshot["volume_id"] in built["volume_ids"]]
+
+    def rows(self, statement: str, **parameters: object) -> list[dict[str, Any]]:
+        """Run a statement on the OMA database and return the rows of its result, if it has any."""
+
+        async def run() -> list[dict[str, Any]]:
+            engine = create_async_engine(self.database_url, poolclass=NullPool)
+            try:
+                async with engine.begin() as connection:
+                    result = await connection.execute(text(statement), parameters)
+                    return [dict(row) for row in result.mappings()] if result.returns_rows else []
+            finally:
+                await engine.dispose()
+
+        return asyncio.run(run())
+
     @property
     def oma_vm_id(self) -> str:
         """The appliance's own VM."""
@@ -166,16 +199,18 @@ class Stand:
 
     # --- the cluster --------------------------------------------------------------------------------------------
 
+    def manifest(self, name: str, vm_name: str, **spec: Any) -> dict[str, Any]:
+        """A cleanup as a person would write it."""
+        return {
+            "apiVersion": "failover.ossea.io/v1alpha1",
+            "kind": "FailedExecutionCleanup",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"vmName": vm_name, "applianceRef": {"name": self.appliance}, **spec},
+        }
+
     def apply_cleanup(self, name: str, vm_name: str, **spec: Any) -> None:
         """`kubectl apply` a cleanup."""
-        self.apply(
-            {
-                "apiVersion": "failover.ossea.io/v1alpha1",
-                "kind": "FailedExecutionCleanup",
-                "metadata": {"name": name, "namespace": self.namespace},
-                "spec": {"vmName": vm_name, "applianceRef": {"name": self.appliance}, **spec},
-            }
-        )
+        self.apply(self.manifest(name, vm_name, **spec))
 
     def apply(self, *documents: Mapping[str, Any]) -> None:
         """`kubectl apply` documents."""
@@ -199,21 +234,55 @@ class Stand:
         """`kubectl wait --for=condition=…` and return the cleanup.
 
         Raises:
-            KubectlError: it did not come to that in time.
+            KubectlError: it did not come to that in time; the message ends with the conditions it had.
         """
+        self._wait(name, f"condition={condition}", seconds)
+        return self.cleanup(name)
+
+    def wait_for_reason(self, name: str, reason: str, *, seconds: int = 90) -> dict[str, Any]:
+        """`kubectl wait` until Ready has this reason, whatever its status, and return the cleanup.
+
+        Raises:
+            KubectlError: it did not come to that in time; the message ends with the conditions it had.
+        """
+        self._wait(name, f"""jsonpath={{.status.conditions[?(@.type=="Ready")].reason}}={reason}""", seconds)
+        return self.cleanup(name)
+
+    def wait_for_request(self, name: str, token: str, *, seconds: int = 90) -> dict[str, Any]:
+        """`kubectl wait` until the run that `requestedAt` asked for has ended, and return the cleanup.
+
+        Raises:
+            KubectlError: it did not come to that in time; the message ends with the conditions it had.
+        """
+        self._wait(name, f"jsonpath={{.status.lastHandledRequest}}={token}", seconds)
+        return self.wait_for(name, "Ready", seconds=seconds)
+
+    def wait_until_gone(self, name: str, *, seconds: int = 90) -> None:
+        """`kubectl wait --for=delete`.
+
+        Raises:
+            KubectlError: it was still there in the end.
+        """
+        self._wait(name, "delete", seconds)
+
+    def _wait(self, name: str, awaited: str, seconds: int) -> None:
         deadline = time.monotonic() + seconds
         while True:
             left = max(1, min(25, int(deadline - time.monotonic())))
-            done = self.control_plane.kubectl(
-                f"--namespace={self.namespace}",
-                "wait",
-                f"--for=condition={condition}",
-                f"--timeout={left}s",
-                f"fec/{name}",
-                check=deadline - time.monotonic() < 25,  # noqa: PLR2004 the last try
-            )
+            command = ("wait", f"--for={awaited}", f"--timeout={left}s", f"fec/{name}")
+            done = self.control_plane.kubectl(f"--namespace={self.namespace}", *command, check=False)
             if done.returncode == 0:
-                return self.cleanup(name)
+                return
+            if time.monotonic() >= deadline:
+                shown = self.control_plane.kubectl(
+                    f"--namespace={self.namespace}",
+                    "get",
+                    "fec",
+                    name,
+                    "--output=jsonpath={.status.conditions}",
+                    check=False,
+                )
+                raise KubectlError(done.returncode, command, done.stdout, f"{done.stderr}{shown.stdout}")
 
     def wait_until(self, reached: Callable[[], object], *, seconds: float = 60.0, what: str) -> None:
         """Poll until something holds.
@@ -227,6 +296,12 @@ class Stand:
                 raise TimeoutError(f"not in {seconds:.0f} s: {what}")
             time.sleep(0.1)
 
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Events (events.k8s.io/v1) of the cleanup of this name that exists now, oldest first."""
+        uid = self.cleanup(name)["metadata"]["uid"]
+        items: list[dict[str, Any]] = json.loads(self.kubectl("get", "events.events.k8s.io", "-o", "json"))["items"]
+        return sorted((e for e in items if e["regarding"]["uid"] == uid), key=lambda e: str(e["eventTime"]))
+
     def ready(self, name: str) -> tuple[str, str]:
         """Status and reason of the condition Ready; two empty texts when there is none."""
         conditions = self.cleanup(name).get("status", {}).get("conditions", [])
@@ -238,7 +313,7 @@ class Stand:
         ready = self.directory / "simulator.json"
         process = Process.start(
             "simulator",
-            [sys.executable, "-m", "appliance_simulator", "--database", self._database_url, "--ready-file", ready],
+            [sys.executable, "-m", "appliance_simulator", "--database", self.database_url, "--ready-file", ready],
             log=self.directory / "simulator.log",
             env={**os.environ, "PYTHONPATH": str(ROOT / "simulators")},
         )
@@ -252,25 +327,37 @@ class Stand:
         for namespace in (self.namespace, self.operator_namespace):
             self.control_plane.create_namespace(namespace)
         self.apply(*self._rbac())
+        self.apply_secret("oma-database", url=self.database_url)
+        self.apply_appliance(self.appliance)
+
+    def apply_secret(self, name: str, **values: str) -> None:
+        """`kubectl apply` a Secret in the operator's namespace."""
         self.apply(
             {
                 "apiVersion": "v1",
                 "kind": "Secret",
-                "metadata": {"name": "oma-database", "namespace": self.operator_namespace},
-                "stringData": {"url": self._database_url},
-            },
+                "metadata": {"name": name, "namespace": self.operator_namespace},
+                "stringData": values,
+            }
+        )
+
+    def apply_appliance(self, name: str, **spec: Any) -> None:
+        """`kubectl apply` an Appliance that is this stand's, but for these fields of its spec."""
+        settings = {
+            "allowedNamespaces": [self.namespace],
+            "waivers": ["RunningTestVM", "AcceptContent"],
+            "database": {"urlSecretRef": {"name": "oma-database", "key": "url"}},
+            "volumeDaemon": {"url": self.address["daemon_url"]},
+            **self._settings,
+            **spec,
+        }
+        self.apply(
             {
                 "apiVersion": "failover.ossea.io/v1alpha1",
                 "kind": "Appliance",
-                "metadata": {"name": self.appliance},
-                "spec": {
-                    "allowedNamespaces": [self.namespace],
-                    "waivers": ["RunningTestVM", "AcceptContent"],
-                    "database": {"urlSecretRef": {"name": "oma-database", "key": "url"}},
-                    "volumeDaemon": {"url": self.address["daemon_url"]},
-                    **self._settings,
-                },
-            },
+                "metadata": {"name": name},
+                "spec": settings,
+            }
         )
 
     def _rbac(self) -> list[dict[str, Any]]:
@@ -295,3 +382,8 @@ class Stand:
     def _get(self, path: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.simulator.get(f"{self.address['control_url']}/control/{path}").json()
         return answer
+
+
+def objects_of(built: Mapping[str, Any]) -> set[str]:
+    """Ids of a built VM's volumes and snapshots, and of the VM its failover made."""
+    return {*built["volume_ids"], *built["snapshot_ids"].values(), *filter(None, [built["destination_vm_id"]])}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,6 @@ from development.mariadb import MariaDB, private_mariadb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def pytest_configure() -> None:
-    """Keep looptime's plugin from making, in the first synchronous test, an event loop that nobody closes."""
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")
