@@ -65,7 +65,7 @@ async def run_operator(settings: OperatorSettings) -> int:
             queue=queue,
             identity=settings.identity,
             namespace=settings.namespace,
-            limits=Limits(http_seconds=settings.http_timeout_seconds),
+            limits=Limits(http_seconds=settings.http_timeout_seconds, expiry_seconds=settings.claim_expiry_seconds),
         )
         workers: asyncio.Task[None] = asyncio.create_task(
             work(queue, reconciler.reconcile, settings.workers), name="workers"

@@ -21,6 +21,7 @@ from failed_execution_cleanup.recovery.incident import Incident, as_utc
 from failed_execution_cleanup.recovery.memory import Memory
 from failed_execution_cleanup.recovery.plan import Assessment, VolumeAssessment
 from failed_execution_cleanup.recovery.reasons import FINAL_FAILURES, SUCCESSES
+from failed_execution_cleanup.recovery.reasons import Reason as CoreReason
 from failed_execution_cleanup.recovery.world import World
 from failed_execution_cleanup.resources.cleanup import (
     MAX_HISTORY,
@@ -105,18 +106,17 @@ def project(
             request are those that were taken into account; a change in between must not look handled.
     """
     ordered = ordered or cleanup
-    memory_known = progress.claim_id is not None or (progress.world is not None and not planned)
     case = _Case(
         present=cleanup.status,
         progress=replace(progress, decision=_settled(progress)),
         now=now.astimezone(UTC).replace(microsecond=0),
         generation=ordered.metadata.generation,
-        request=progress.memory.handled_request if memory_known else ordered.requested_at,
+        request=_request(cleanup.status, progress, ordered, planned=planned),
         approved=cleanup.approved_plan,
         planned=planned,
     )
-    if case.finished_before and progress.world is None and isinstance(progress.decision, Wait):
-        return case.present.model_copy(update={"next_attempt_at": _next_attempt(case)})
+    if case.finished_before and progress.world is None and isinstance(progress.decision, Wait | Stopped):
+        return _still_finished(case)
     phases = _phases(case)
     told: dict[str, object] = {
         **dict(case.present),
@@ -197,6 +197,33 @@ class _Case:
         return ready is not None and ready.reason == self.decision.reason.value
 
 
+def _request(
+    present: CleanupStatus, progress: Progress, ordered: FailedExecutionCleanup, *, planned: bool
+) -> str | None:
+    """The `requestedAt` token that counts as handled now: the run's own, as far as there is one."""
+    if progress.claim_id is not None or (progress.world is not None and not planned):
+        return progress.memory.handled_request
+    if isinstance(progress.decision, Stopped) and not planned:
+        # Stopped before anything was looked at: the request waits for the end of the suspension.
+        return present.last_handled_request
+    return ordered.requested_at
+
+
+def _still_finished(case: _Case) -> CleanupStatus:
+    """The status of a finished cleanup that nobody could, or wanted to, look at again."""
+    if isinstance(case.decision, Wait):
+        # The change that led here is not taken into account yet, so observedGeneration stays behind.
+        return case.present.model_copy(update={"next_attempt_at": _next_attempt(case)})
+    return case.present.model_copy(
+        update={
+            "observed_generation": case.generation,
+            "conditions": _taken_into_account(case),
+            "next_attempt_at": None,
+            "queue_position": None,
+        }
+    )
+
+
 def _settled(progress: Progress) -> Decision:
     """The decision; an end is none while the requests that led to it are still being settled."""
     decision = progress.decision
@@ -218,12 +245,17 @@ class _Finding:
     message: str
 
 
-def _conditions(case: _Case) -> tuple[Condition, ...]:
+def _taken_into_account(case: _Case) -> tuple[Condition, ...]:
+    """The present conditions for the present generation; those of other writers are left alone."""
     ours = {type_.value for type_ in ConditionType}
-    conditions = tuple(
+    return tuple(
         kept.model_copy(update={"observed_generation": case.generation}) if kept.type in ours else kept
         for kept in case.present.conditions
     )
+
+
+def _conditions(case: _Case) -> tuple[Condition, ...]:
+    conditions = _taken_into_account(case)
     if not case.frozen:
         # Drift is a property of a finished cleanup; a new run mends it or ends without it.
         conditions = remove_condition(conditions, ConditionType.DRIFTED)
@@ -310,7 +342,7 @@ def _content(case: _Case) -> Iterator[_Finding]:
     decision, suspects = case.decision, case.assessment.suspects
     if case.frozen or not (case.assessed or isinstance(decision, Done)):
         return
-    final = isinstance(decision, Done) and decision.reason.value == Reason.CLEANED_DATA_SUSPECT.value
+    final = isinstance(decision, Done) and decision.reason is CoreReason.CLEANED_DATA_SUSPECT
     succeeded = isinstance(decision, Done) and decision.reason in SUCCESSES
     accepted = {obj for reason, obj in case.memory.waivers_used if reason == Waiver.ACCEPT_CONTENT}
     only_accepted = bool(suspects) and {v.volume.id for v in suspects} <= accepted

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -16,6 +15,7 @@ from failed_execution_cleanup.appliance.errors import ApplianceError
 from failed_execution_cleanup.controller.appliances import Appliances, settings_of
 from failed_execution_cleanup.controller.events import EventRecorder, ObjectReference
 from failed_execution_cleanup.controller.kubernetes_api import CLEANUPS, KubernetesApi, NotFound
+from failed_execution_cleanup.controller.projection import is_finished
 from failed_execution_cleanup.controller.reporter import ResourceReporter, order_of
 from failed_execution_cleanup.controller.status_writer import StatusWriter, transitions
 from failed_execution_cleanup.recovery.decide import Decision, Done, Refuse, Stopped, Wait
@@ -94,18 +94,15 @@ class Reconciler:
                 record = self.events.record(regarding, note.type, note.reason, note.action, note.note)
                 notes.append(asyncio.create_task(record))
 
-        allowed: frozenset[str] = frozenset()
-        reporter = ResourceReporter(writer, self.queue.changed(key), allowed, told)
+        reporter = ResourceReporter(writer, self.queue.changed(key), told)
         ours = FINALIZER in cleanup.metadata.finalizers
-        if order_of(cleanup, allowed).stopping and not ours:
-            progress = Progress(Stopped("suspended; nothing is claimed.", (), Assessment()))
-        else:
+        progress = None if ours else _without_a_look(cleanup)
+        if progress is None:
             try:
-                progress = await self._run(cleanup, writer, told, key)
+                progress = await self._run(cleanup, reporter)
             except ApplianceError as error:
                 progress = Progress(_wait(error))
-        await reporter.tell(progress, force=True)
-        if not await writer.flush():
+        if not await reporter.finish(progress):
             return Result.requeue_after(5.0)
         if ours or FINALIZER in writer.cleanup.metadata.finalizers:
             gone = writer.cleanup.metadata.deletion_timestamp is not None
@@ -114,19 +111,12 @@ class Reconciler:
         await asyncio.gather(*notes)
         return _next(progress.decision)
 
-    async def _run(
-        self,
-        cleanup: FailedExecutionCleanup,
-        writer: StatusWriter,
-        told: Callable[[CleanupStatus, CleanupStatus], None],
-        key: Key,
-    ) -> Progress:
+    async def _run(self, cleanup: FailedExecutionCleanup, reporter: ResourceReporter) -> Progress:
         appliance = await self.appliances.read(cleanup.spec.appliance_ref.name)
         if (refusal := self._not_permitted(cleanup, appliance)) is not None:
             return Progress(refusal)
         self.queue.set_limit(appliance.metadata.name, appliance.spec.limits.cleanups)
-        allowed = frozenset(waiver.value for waiver in appliance.spec.waivers)
-        reporter = ResourceReporter(writer, self.queue.changed(key), allowed, told)
+        reporter.allowed = frozenset(waiver.value for waiver in appliance.spec.waivers)
         async with self.appliances.doors(appliance) as doors:
             engine = Cleanup(doors, settings_of(appliance.spec), self.identity, reporter, self.limits)
             return await engine.run()
@@ -149,6 +139,25 @@ class Reconciler:
             )
             return Refuse(Reason.NOT_PERMITTED, message, Assessment())
         return None
+
+
+def _without_a_look(cleanup: FailedExecutionCleanup) -> Progress | None:
+    """The outcome that follows from the resource alone; None where the appliance must be looked at.
+
+    A finished cleanup stays finished whatever its spec becomes, without a new request (rule 18).
+    """
+    status, wanted = cleanup.status, cleanup.spec.failover_job_id
+    if status.failed_job is not None and wanted not in (None, status.failed_job.id):
+        message = (
+            f"this cleanup is bound to failover job {status.failed_job.id}, and failoverJobID says {wanted}: create a new resource for "
+            "that job."
+        )
+        return Progress(Refuse(Reason.JOB_MISMATCH, message, Assessment()))
+    if is_finished(status) and cleanup.requested_at == status.last_handled_request:
+        return Progress(Stopped("finished; nothing is touched without a new request.", (), Assessment()))
+    if order_of(cleanup, frozenset()).stopping:
+        return Progress(Stopped("stopped; nothing is claimed.", (), Assessment()))
+    return None
 
 
 def _wait(error: ApplianceError) -> Wait:

@@ -42,13 +42,16 @@ def order_of(cleanup: FailedExecutionCleanup, allowed: frozenset[str]) -> Order:
 
 
 class ResourceReporter:
-    """Implements `run.order.Reporter` on one FailedExecutionCleanup."""
+    """Implements `run.order.Reporter` on one FailedExecutionCleanup.
+
+    Attributes:
+        allowed: reasons the appliance lets people waive; none until the appliance is known.
+    """
 
     def __init__(
         self,
         writer: StatusWriter,
         changed: asyncio.Event,
-        allowed: frozenset[str],
         told: Callable[[CleanupStatus, CleanupStatus], None],
     ) -> None:
         """Prepare; nothing is sent.
@@ -56,13 +59,13 @@ class ResourceReporter:
         Args:
             writer: the resource and its status.
             changed: set by the queue when the resource was changed or deleted while a worker has it.
-            allowed: reasons the appliance lets people waive.
             told: hears the status before and after each projection, for Events.
         """
         self._writer = writer
         self._changed = changed
-        self._allowed = allowed
+        self.allowed: frozenset[str] = frozenset()
         self._told = told
+        self._ordered = writer.cleanup
 
     async def order(self) -> Order:
         """What is wanted now; reads the resource again only after it changed. A resource that is gone wants to stop."""
@@ -73,7 +76,8 @@ class ResourceReporter:
             except KubernetesError as error:
                 self._changed.set()
                 logger.warning("Cannot read the changed resource; going on as before", extra={"cause": str(error)})
-        order = order_of(self._writer.cleanup, self._allowed)
+        self._ordered = self._writer.cleanup
+        order = order_of(self._ordered, self.allowed)
         return replace(order, stopping=True) if self._writer.gone else order
 
     async def claiming(self) -> None:
@@ -82,18 +86,26 @@ class ResourceReporter:
 
     async def progress(self, progress: Progress) -> None:
         """Project what is known into status; trouble with the API server never stops a cleanup."""
-        await self.tell(progress)
+        before = self._writer.cleanup.status
+        await self._writer.write(self._projection(progress))
+        self._told(before, self._writer.cleanup.status)
 
-    async def tell(self, progress: Progress, *, force: bool = False) -> None:
-        """Write the status; `force` for the last word of a run."""
-        planned = self._writer.cleanup.spec.mode is Mode.PLAN
+    async def finish(self, progress: Progress) -> bool:
+        """Write the last word of a run; returns whether it is stored."""
+        before = self._writer.cleanup.status
+        await self._writer.write(self._projection(progress), force=True)
+        stored = await self._writer.flush()
+        self._told(before, self._writer.cleanup.status)
+        return stored
+
+    def _projection(self, progress: Progress) -> Callable[[FailedExecutionCleanup], CleanupStatus]:
+        ordered = self._ordered
 
         def make(cleanup: FailedExecutionCleanup) -> CleanupStatus:
-            return project(cleanup, progress, datetime.now(UTC), planned=planned)
+            planned = ordered.spec.mode is Mode.PLAN
+            return project(cleanup, progress, datetime.now(UTC), planned=planned, ordered=ordered)
 
-        before = self._writer.cleanup.status
-        await self._writer.write(make, force=force)
-        self._told(before, self._writer.cleanup.status)
+        return make
 
     async def pause(self, seconds: float) -> None:
         """Sleep, but wake up when the resource changed."""

@@ -49,6 +49,9 @@ class OperatorSettings(BaseSettings):
     http_timeout_seconds: float = Field(default=30.0, gt=0, le=300)
     """Longest time for one request to OSSEA or the Volume Daemon; a new owner of a claim waits it out."""
 
+    claim_expiry_seconds: float = Field(default=15.0, ge=1, le=300)
+    """Age of a claim's heartbeat after which its owner counts as dead; the same for all operators and consoles of an appliance."""
+
     log_format: Literal["full", "json"] = "full"
     """Human-readable or JSON lines."""
 

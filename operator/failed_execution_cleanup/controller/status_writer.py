@@ -167,7 +167,7 @@ class StatusWriter:
             KubernetesError: nothing is known to be stored.
         """
         for _ in range(ATTEMPTS):
-            patch = merge_patch(self._body.get("status") or {}, make(self.cleanup).to_kubernetes())
+            patch = merge_patch(self._body.get("status") or {}, _stored_form(make(self.cleanup)))
             if not patch:
                 return True
             self._pause()
@@ -232,6 +232,11 @@ class StatusWriter:
     @property
     def _subject(self) -> str:
         return f"{CLEANUPS.kind} {self._namespace}/{self._name}"
+
+
+def _stored_form(status: CleanupStatus) -> Body:
+    """A status as it is to be stored: an empty list says no more than an absent one."""
+    return {key: value for key, value in status.to_kubernetes().items() if value != []}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from failed_execution_cleanup.appliance.database import ClaimLost, ClaimOutcome, ContextLock, LockHeld, StoredClaim
 from failed_execution_cleanup.appliance.doors import Doors
 from failed_execution_cleanup.appliance.errors import ApplianceError
-from failed_execution_cleanup.appliance.observe import observe
 from failed_execution_cleanup.appliance.perform import Performer, Subject
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Refuse, Stopped, Wait, decide
 from failed_execution_cleanup.recovery.goals import Settings, Wish
@@ -74,8 +73,6 @@ class Cleanup:
             contexts = await self._around.doors.database.find_contexts(order.vm_name, order.vcenter_host)
             if len(contexts) != 1:
                 return Progress(_identity(order, contexts))
-            if not order.execute:
-                return await self._look(order, contexts[0])
             async with self._around.doors.database.lock(contexts[0].context_id) as lock:
                 return await self._locked(lock, order)
         except (LockHeld, ClaimLost) as error:
@@ -83,17 +80,12 @@ class Cleanup:
         except ApplianceError as error:
             return Progress(unreachable(error, 0))
 
-    async def _look(self, order: Order, context: ContextRow) -> Progress:
-        """Decide without lock or claim, for a plan that touches nothing."""
-        database = self._around.doors.database
-        world = await observe(self._around.doors.ossea, lambda: database.read(context.context_id))
-        job_id = order.job_id or newest_job_id(world.records)
-        memory = Memory(job_id or "")
-        return Progress(decide(world, self._around.wish(order, job_id), memory), world, memory)
-
     async def _locked(self, lock: ContextLock, order: Order) -> Progress:
         world = await self._around.observe(lock)
-        job_id = order.job_id or await _pinned(lock, world, order) or newest_job_id(world.records)
+        pinned = await _pinned(lock, world, order)
+        if pinned is not None and order.job_id not in (None, pinned):
+            return Progress(_mismatch(order, pinned), world)
+        job_id = order.job_id or pinned or newest_job_id(world.records)
         stored = await lock.load_claim(job_id) if job_id else None
         memory = load_memory(stored.memory if stored else None, job_id or "")
         wish = self._around.wish(order, job_id)
@@ -107,8 +99,11 @@ class Cleanup:
                 if memory.finished
                 else _asked_again(memory, self._around.now(), order)
             )
-        decision = decide(world, wish, memory)
         abandoned = stored is not None and stored.owner is not None
+        if not order.execute and not abandoned:
+            # A plan: what would be done if it were asked for; nothing is claimed or written.
+            return Progress(decide(world, replace(wish, stopping=order.stopping), memory), world, memory)
+        decision = decide(world, wish, memory)
         if order.stopping and not abandoned:
             return Progress(Stopped("stopped before anything was touched.", (), decision.assessment), world, memory)
         if job_id is None or not (isinstance(decision, Act) or abandoned or any(r.open for r in memory.requests)):
@@ -136,7 +131,13 @@ class Cleanup:
         worker = Worker(
             self._around,
             claim,
-            Performer(self._around.doors, subject, self._around.now, arrival_seconds=self._limits.http_seconds),
+            Performer(
+                self._around.doors,
+                subject,
+                self._around.now,
+                arrival_seconds=self._limits.http_seconds,
+                operation_seconds=self._around.settings.operation_limit.total_seconds(),
+            ),
         )
         try:
             if abandoned or any(r.open for r in claim.memory.requests):
@@ -159,11 +160,8 @@ class Cleanup:
                 status, error = "cancelled", message
             case Refuse(reason=reason, message=message):
                 error = f"{reason.value}: {message}"
-            case _:
-                status, error = (
-                    "failed",
-                    f"waiting: {decision.message}" if isinstance(decision, Wait) else "interrupted",
-                )
+            case Wait(message=message):
+                error = f"waiting: {message}"
         finished = isinstance(decision, Done)
         memory = dump_memory(claim.memory)
         await claim.lock.release_claim(claim.stored, status, error, finished=finished, memory=memory)
@@ -192,6 +190,11 @@ async def _pinned(lock: ContextLock, world: World, order: Order) -> str | None:
         if stored is not None and load_memory(stored.memory, claim.job_id).asker == order.asker:
             return claim.job_id
     return None
+
+
+def _mismatch(order: Order, pinned: str) -> Refuse:
+    message = f"this cleanup is bound to failover job {pinned}, and failoverJobID says {order.job_id}: create a new resource for that job."
+    return Refuse(Reason.JOB_MISMATCH, message, Assessment())
 
 
 def _asked_again(memory: Memory, at: datetime, order: Order) -> Memory:

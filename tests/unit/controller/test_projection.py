@@ -47,11 +47,14 @@ SNAPSHOT = "snap-1"
 
 
 def cleanup(
-    status: CleanupStatus | None = None, *, generation: int = 3, requested_at: str | None = None, **annotations: str
+    status: CleanupStatus | None = None,
+    *,
+    generation: int = 3,
+    requested_at: str | None = None,
+    approved_plan: str | None = None,
 ) -> FailedExecutionCleanup:
-    marks = {f"failover.ossea.io/{name}": value for name, value in annotations.items()}
-    if requested_at is not None:
-        marks["failover.ossea.io/requestedAt"] = requested_at
+    told = {"failover.ossea.io/requestedAt": requested_at, "failover.ossea.io/approvedPlan": approved_plan}
+    marks = {name: value for name, value in told.items() if value is not None}
     body: dict[str, Any] = {
         "metadata": {"name": "pgtest1", "namespace": "dr", "uid": "u", "generation": generation, "annotations": marks},
         "spec": {"vmName": "pgtest1", "applianceRef": {"name": "default"}},
@@ -534,6 +537,22 @@ def test_a_finished_cleanup_stays_finished_while_the_appliance_cannot_be_reached
     assert later.observed_generation == 3
 
 
+def test_suspending_a_finished_cleanup_does_not_undo_its_end() -> None:
+    first = cleaned()
+    stopped = Progress(Stopped("suspended; nothing is claimed.", (), WHAT))
+    later = project(cleanup(first, generation=4), stopped, NOW + timedelta(hours=1))
+    assert conditions(later) == conditions(first)
+    assert later.completed_at == first.completed_at
+    assert (later.observed_generation, {found.observed_generation for found in later.conditions}) == (4, {4})
+
+
+def test_a_request_made_while_suspended_waits_for_the_end_of_the_suspension() -> None:
+    stopped = Progress(Stopped("suspended; nothing is claimed.", (), WHAT))
+    status = project(cleanup(requested_at="r1"), stopped, NOW)
+    assert ready_of(status) == ("False", "Suspended")
+    assert status.last_handled_request is None
+
+
 def test_a_new_request_thaws_a_finished_cleanup() -> None:
     first = cleaned()
     memory = Memory("job-1", number=1, handled_request="again")
@@ -594,7 +613,8 @@ def test_a_plan_lists_every_step_and_touches_no_run() -> None:
     assert ready_of(status) == ("False", "PlanReady")
     assert abnormal(status) == {"Planned"}
     assert [entry.step for entry in status.plan] == list(range(1, len(act.assessment.steps) + 1))
-    assert [(entry.phase, entry.action, entry.object) for entry in status.plan][0] == (
+    first_entry = status.plan[0]
+    assert (first_entry.phase, first_entry.action, first_entry.object) == (
         "detach-volumes",
         "detach",
         "vol-1",
@@ -634,8 +654,7 @@ def test_only_an_approved_plan_is_kept_while_it_is_carried_out(approved: bool) -
     progress = Progress(Act((), broken()), broken_world(), Memory("job-1"))
     plan = project(cleanup(), progress, NOW, planned=True)
     assert plan.plan_hash is not None
-    marks = {"approvedPlan": plan.plan_hash} if approved else {}
-    status = project(cleanup(plan, **marks), progress, NOW)
+    status = project(cleanup(plan, approved_plan=plan.plan_hash if approved else None), progress, NOW)
     assert bool(status.plan) is approved
     assert "Planned" not in abnormal(status)
 
