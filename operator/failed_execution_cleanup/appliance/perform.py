@@ -23,8 +23,6 @@ from failed_execution_cleanup.recovery.volumes import BY_ID
 from failed_execution_cleanup.recovery.world import CloudVM, CloudVolume
 
 _JOB_IDS: Final = uuid.UUID("5c0f2c1e-6f0b-5a44-9d3a-6a5d3f1f7b10")
-OPERATION_SECONDS: Final = 420.0
-"""A daemon operation older than this is dead: CloudStack's SDK gives up after 300 s (appliance facts 1.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,13 @@ class Performer:
     """Carries out requests for one VM. Holds no state of its own."""
 
     def __init__(
-        self, doors: Doors, subject: Subject, now: Callable[[], datetime], *, arrival_seconds: float = 30.0
+        self,
+        doors: Doors,
+        subject: Subject,
+        now: Callable[[], datetime],
+        *,
+        arrival_seconds: float = 30.0,
+        operation_seconds: float = 420.0,
     ) -> None:
         """Prepare; nothing is sent.
 
@@ -60,11 +64,14 @@ class Performer:
             subject: whose volumes.
             now: the database's UTC clock, for settle stamps.
             arrival_seconds: how long a request whose answer was lost may still be on its way; the HTTP time-out.
+            operation_seconds: age at which a daemon operation counts as dead. CloudStack's SDK gives up after 300 s
+                (appliance facts 1.5).
         """
         self._doors = doors
         self._subject = subject
         self._now = now
         self._arrival = timedelta(seconds=arrival_seconds)
+        self._operation_seconds = operation_seconds
 
     async def check(self, action: Action) -> str | None:
         """Last look before the request: what forbids it by now, or None."""
@@ -180,7 +187,7 @@ class Performer:
         if not ended and operation is not None:
             return (
                 Outcome.UNKNOWN,
-                f"operation {operation.id} is still {operation.status} after {OPERATION_SECONDS:.0f} s",
+                f"operation {operation.id} is still {operation.status} after {self._operation_seconds:.0f} s",
             )
         return Outcome.NO_EFFECT, error or "OSSEA does not show the effect"
 
@@ -188,7 +195,7 @@ class Performer:
         daemon = self._doors.daemon
         if request.external_id is not None:
             try:
-                return await daemon.wait_operation(request.external_id, deadline_seconds=OPERATION_SECONDS)
+                return await daemon.wait_operation(request.external_id, deadline_seconds=self._operation_seconds)
             except NotFound:
                 return None
         # The answer was lost: the newest operation of that type on the volume since the write-ahead is ours.
@@ -197,7 +204,7 @@ class Performer:
             if operation.type == request.kind.value and created >= request.sent_at.replace(microsecond=0):
                 if operation.final:
                     return operation
-                return await daemon.wait_operation(operation.id, deadline_seconds=OPERATION_SECONDS)
+                return await daemon.wait_operation(operation.id, deadline_seconds=self._operation_seconds)
         self._may_still_arrive(request)
         return None
 

@@ -243,9 +243,7 @@ async def _interrupt_steps(connection: AsyncConnection, row_id: str) -> None:
 
 
 async def _utc(connection: AsyncConnection) -> datetime:
-    moment = await connection.scalar(select(UTCNow()))
-    assert moment is not None  # noqa: S101 (a clock always answers)
-    return moment
+    return (await connection.execute(select(UTCNow()))).scalar_one()
 
 
 async def _select(connection: AsyncConnection, row_id: str, *, lock: bool = False) -> Row[Any] | None:

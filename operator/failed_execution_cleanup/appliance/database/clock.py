@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
@@ -12,7 +13,6 @@ from failed_execution_cleanup.appliance.database.tables import StoredTime
 from failed_execution_cleanup.recovery.world import Clock
 
 if TYPE_CHECKING:
-
     from sqlalchemy import TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -22,14 +22,14 @@ _SQLITE_LOCAL: Final = f"strftime('{_SQLITE_FORMAT}', 'now', 'localtime')"
 _SQLITE_UTC: Final = f"strftime('{_SQLITE_FORMAT}', 'now')"
 
 
-class LocalNow(FunctionElement["datetime"]):
+class LocalNow(FunctionElement[datetime]):
     """The OMA API's clock: local digits of the server; on SQLite of this process."""
 
     type = StoredTime()
     inherit_cache = True
 
 
-class UTCNow(FunctionElement["datetime"]):
+class UTCNow(FunctionElement[datetime]):
     """UTC digits: the Volume Daemon's clock, and that of heartbeats, which must not jump."""
 
     type = StoredTime()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from appliance_simulator.database import create_schema
-from tests.unit.appliance.database.oma_rows import OMARows, open_rows
 
+from appliance_simulator.database import create_schema
 from failed_execution_cleanup.appliance.database import OMADatabase
+from tests.unit.appliance.database.oma_rows import OMARows, open_rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

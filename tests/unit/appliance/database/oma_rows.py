@@ -1,4 +1,4 @@
-"""A VM whose test failover hung, as rows of the production schema; written by hand so that each test can break one of them."""
+"""A VM whose test failover hung, as rows of the production schema; by hand, so that each test can break one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from appliance_simulator import schema
-from appliance_simulator.database import open_engine
 from sqlalchemy import insert, text
 
+from appliance_simulator import schema
+from appliance_simulator.database import open_engine
 from failed_execution_cleanup.recovery.actions import Closing
 
 if TYPE_CHECKING:

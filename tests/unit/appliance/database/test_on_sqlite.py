@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import make_url
-from tests.unit.appliance.database.contract import DatabaseContract
-from tests.unit.appliance.database.oma_rows import CONTEXT
 
 from failed_execution_cleanup.appliance.database import LockLost, OMADatabase
 from failed_execution_cleanup.appliance.errors import DatabaseUnavailable
+from tests.unit.appliance.database.contract import DatabaseContract
+from tests.unit.appliance.database.oma_rows import CONTEXT
 
 if TYPE_CHECKING:
     from tests.unit.appliance.database.oma_rows import OMARows
