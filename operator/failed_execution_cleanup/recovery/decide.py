@@ -11,7 +11,7 @@ from .actions import Action, Kind
 from .activity import activity
 from .goals import Wish
 from .guards import Block
-from .incident import Incident, newest_job_id, resolve
+from .incident import Incident, newest_job_id, resolve, superseded_by
 from .memory import Memory
 from .plan import CLEANUP_REQUIRED, Assessment, VolumeAssessment, assess
 from .reasons import Reason, needs_person
@@ -95,8 +95,7 @@ def decide(world: World, wish: Wish, memory: Memory) -> Decision:
     """
     for block in guards.appliance(world, wish):
         return Refuse(block.reason, block.message, Assessment(blocks=(block,)))
-    newest = newest_job_id(world.records)
-    job_id = wish.job_id or newest
+    job_id = wish.job_id or newest_job_id(world.records)
     name = world.records.context.vm_name
     if job_id is None:
         return Done(Reason.NOTHING_TO_DO, f"{name} has no failover job.", Assessment())
@@ -107,8 +106,8 @@ def decide(world: World, wish: Wish, memory: Memory) -> Decision:
             f"{name} has no failover job {job_id}: correct failoverJobID in a new resource.",
             Assessment(),
         )
-    if job_id != newest:
-        return _superseded(world, incident, wish, memory, newest)
+    if (newer := superseded_by(world.records, incident)) is not None:
+        return _superseded(world, incident, wish, memory, newer)
     assessment = assess(world, incident, wish, memory)
     for block in (*guards.identity(incident, world), *guards.health(incident, world, assessment.vms)):
         return Refuse(block.reason, block.message, _with_blocks(assessment, (block,)))
@@ -120,7 +119,7 @@ def decide(world: World, wish: Wish, memory: Memory) -> Decision:
     return _act(world, incident, wish, memory, assessment)
 
 
-def _superseded(world: World, incident: Incident, wish: Wish, memory: Memory, newest: str | None) -> Decision:
+def _superseded(world: World, incident: Incident, wish: Wish, memory: Memory, newest: str) -> Decision:
     if not memory.touched or memory.finished:
         return Done(
             Reason.SUPERSEDED,
@@ -152,10 +151,14 @@ def _act(world: World, incident: Incident, wish: Wish, memory: Memory, assessmen
     started = memory.first_request_at
     timed_out = started is not None and now > started + wish.deadline
     stopping = wish.stopping or timed_out
-    everywhere = _global_blocks(world, incident, wish, memory, assessment)
+    found = _found_blocks(world, incident, wish, memory, assessment)
     single = tuple(block for v in assessment.volumes for block in v.blocks)
-    if not memory.touched:
-        everywhere = everywhere + single  # preflight: nothing is detached before every volume is safe (rule 8)
+    if memory.touched:
+        # Past the preflight a young operation on one volume holds only that volume.
+        everywhere = tuple(b for b in found if b.volume_id is None)
+        single += tuple(b for b in found if b.volume_id is not None)
+    else:
+        everywhere = found + single  # preflight: nothing is detached before every volume is safe (rule 8)
     assessment = _with_blocks(assessment, everywhere + tuple(b for b in single if b not in everywhere))
     settling = any(request.open for request in memory.requests)
     if everywhere:
@@ -186,7 +189,7 @@ def _act(world: World, incident: Incident, wish: Wish, memory: Memory, assessmen
     return _blocked(single, memory, assessment)
 
 
-def _global_blocks(
+def _found_blocks(
     world: World, incident: Incident, wish: Wish, memory: Memory, assessment: Assessment
 ) -> tuple[Block, ...]:
     vms = assessment.vms
@@ -204,8 +207,7 @@ def _global_blocks(
     disturbing = {Kind.DETACH, Kind.ATTACH, Kind.REVERT, Kind.DESTROY_VM, Kind.EXPUNGE_VM}
     if any(step.kind in disturbing for step in assessment.steps):
         found += [*guards.vm_snapshots(world), *guards.foreign_disks(world, vms)]
-    # Past the preflight a young operation on one volume holds only that volume.
-    return tuple(b for b in found if b.volume_id is None or not memory.touched)
+    return tuple(found)
 
 
 def _with_blocks(assessment: Assessment, blocks: tuple[Block, ...]) -> Assessment:
@@ -335,7 +337,10 @@ def _quiet_until(incident: Incident, wish: Wish, memory: Memory) -> datetime | N
 def _vm_actions(
     memory: Memory, assessment: Assessment, waits: list[Wait], now: datetime, wish: Wish
 ) -> Iterator[Action]:
-    home = all(v.holder is Holder.OMA for v in assessment.volumes)
+    # Home for good: one that is still to be taken off the appliance again comes first.
+    home = all(
+        v.holder is Holder.OMA and not any(step.kind is Kind.DETACH for step in v.steps) for v in assessment.volumes
+    )
     holding = {v.volume.cloud.vm_id for v in assessment.volumes if v.volume.cloud is not None}
     seen: set[str] = set()
     for step in assessment.vm_steps:

@@ -167,6 +167,17 @@ def newest_job_id(records: Records) -> str | None:
     return newest.job_id if newest else None
 
 
+def superseded_by(records: Records, incident: Incident) -> str | None:
+    """Id of a newer job, if there is one (rule 2); a job that never got its row is not listed any more once closed (F01)."""
+    newest = newest_job_id(records)
+    other = resolve(records, newest) if newest is not None and newest != incident.job_id else None
+    if other is None:
+        return None
+    if incident.job is not None and other.job is not None:
+        return newest if other.job.row_id > incident.job.row_id else None
+    return newest if other.created_at >= incident.created_at else None
+
+
 def _orphan(records: Records, known: set[str], newest: FailoverRow | None) -> TrackingRow | None:
     candidates = [
         row

@@ -97,7 +97,9 @@ def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory)
     deletable = [s for s in deletable if s not in given_up]
 
     newest = _newest_revert(memory, volume)
-    put_right = newest is not None and newest.outcome is Outcome.EFFECT and not _given_away(world, memory, volume, newest)
+    put_right = (
+        newest is not None and newest.outcome is Outcome.EFFECT and not _given_away(world, memory, volume, newest)
+    )
     reverted = (
         put_right
         and point is not None
@@ -109,7 +111,7 @@ def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory)
         r.outcome is not Outcome.REFUSED for r in memory.of(Kind.DELETE_SNAPSHOT, volume_id=volume.id)
     )
     missing = _missing(volume, memory)
-    evidence = Evidence.NONE if removed_by_us else product_reverts(incident, records, volume)
+    evidence = Evidence.NONE if removed_by_us else product_reverts(incident, records, volume, memory)
     healed = reverted or (point is None and (removed_by_us or evidence is Evidence.GOOD))
     in_doubt = newest is not None and newest.outcome is not Outcome.EFFECT
     doubtful = in_doubt or (point is None and evidence is Evidence.BAD)
@@ -193,7 +195,7 @@ def may_be_modified(incident: Incident, volume: Volume) -> bool:
     return volume.is_os_disk and (injected is None or injected)
 
 
-def product_reverts(incident: Incident, records: Records, volume: Volume) -> Evidence:
+def product_reverts(incident: Incident, records: Records, volume: Volume, memory: Memory) -> Evidence:
     """What rollbacks and product cleanups after the job say about their reverts.
 
     Good words of a row that began before the newest job say nothing about what this job wrote, nor do any where the job could not
@@ -204,7 +206,7 @@ def product_reverts(incident: Incident, records: Records, volume: Volume) -> Evi
     """
     verdict = Evidence.NONE
     rows = [r for r in incident.relatives if is_rollback(r) or is_product_cleanup(r)]
-    marks = _marks(records, volume)
+    marks = _marks(records, volume, memory)
     rows += [r for r in incident.nameless if any(marks.search(text) for text in _texts(r))]
     for row in sorted(rows, key=lambda r: (r.started_at is None, r.started_at)):
         word = _verdict(row)
@@ -238,9 +240,10 @@ def _texts(row: TrackingRow) -> tuple[str, ...]:
     return (row.error or "", *(p.message for p in row.problems), *(s.error or "" for s in row.steps))
 
 
-def _marks(records: Records, volume: Volume) -> re.Pattern[str]:
-    """Words that tie a row without context id to this VM: its name, its volumes, their snapshots (rule 13)."""
+def _marks(records: Records, volume: Volume, memory: Memory) -> re.Pattern[str]:
+    """Words that tie a row without context id to this VM: its name, volumes and snapshots, removed ones too (rule 13)."""
     words = {records.context.vm_name, *(s.id for s in volume.snapshots)}
+    words |= {r.snapshot_id or "" for r in memory.requests}
     words |= {row.volume_id for row in records.volumes} | {row.snapshot_id or "" for row in records.volumes}
     return re.compile(r"(?<![\w-])(" + "|".join(re.escape(word) for word in sorted(words - {""})) + r")(?![\w-])")
 
