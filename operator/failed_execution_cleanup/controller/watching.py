@@ -39,6 +39,7 @@ class Watching:
         """Prepare; `register` connects it to Kopf."""
         self._queue = queue
         self._seen: dict[Key, Mark] = {}
+        self._told: set[Key] = set()
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         """Register the one handler, and settings measured for thousands of resources."""
@@ -59,6 +60,7 @@ class Watching:
         key: Key = (metadata["namespace"], metadata["name"])
         if kind == "DELETED":
             self._seen.pop(key, None)
+            self._told.discard(key)
             return
         annotations = metadata.get("annotations") or {}
         deleting = "deletionTimestamp" in metadata
@@ -70,12 +72,22 @@ class Watching:
         )
         before = self._seen.get(key)
         self._seen[key] = mark
-        if before == mark:
+        erased = self._erased(key, body)
+        if before == mark and not erased:
             return
         lane = self._lane(body, deleting=deleting, known=before is not None, listed=kind is None)
         if lane is not None:
             group = body.get("spec", {}).get("applianceRef", {}).get("name")
             self._queue.add(key, lane, group=group)
+
+    def _erased(self, key: Key, body: Mapping[str, Any]) -> bool:
+        """Whether the status lost all it said, by a restore from a backup or by hand."""
+        if (body.get("status") or {}).get("conditions"):
+            self._told.add(key)
+            return False
+        erased = key in self._told
+        self._told.discard(key)
+        return erased
 
     def _lane(self, body: Mapping[str, Any], *, deleting: bool, known: bool, listed: bool) -> Lane | None:
         ours = FINALIZER in (body["metadata"].get("finalizers") or ())

@@ -102,7 +102,7 @@ class Closing:
         steps: `job_steps.id` of steps left `running`.
         newest_failover: highest `failover_jobs.id` of the context (0: none); a newer one aborts.
         message: error text for the closed rows.
-        operation_type: `test_failover` or `live_failover`, for `last_operation_summary`.
+        dead_replications: `replication_jobs.id` of open rows whose deadness a person vouched for (ZombieJob).
     """
 
     context_id: str
@@ -113,7 +113,7 @@ class Closing:
     steps: tuple[int, ...]
     newest_failover: int
     message: str
-    operation_type: str
+    dead_replications: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,8 @@ def _superseded(world: World, incident: Incident, wish: Wish, memory: Memory, ne
             Assessment(incident=incident),
         )
     assessment = assess(world, incident, wish, memory)
+    if any(request.open for request in memory.requests):
+        return Wait(None, "requests are in flight", IN_FLIGHT_POLL, assessment)
     away = ", ".join(f"{v.volume.label} is {v.holder}" for v in assessment.volumes if v.holder is not Holder.OMA)
     return Refuse(
         Reason.SUPERSEDED_IN_RUN,
@@ -348,12 +350,10 @@ def _vm_actions(
         if vm.id in seen or memory.in_flight(vm.id) or any(block.object == vm.id for block in assessment.blocks):
             continue
         seen.add(vm.id)
-        if step.kind is Kind.STOP_VM:
-            allowed = vm.state == "Running" and (vm.id in holding or home)
-        else:
-            # Every volume is home, and OSSEA lists no foreign disk on it (a block): rule 14.
-            allowed = home and vm.id not in holding
-        if not allowed:
+        stoppable = step.kind is Kind.STOP_VM and vm.state == "Running" and (vm.id in holding or home)
+        # Every volume is home, and OSSEA lists no foreign disk on it (a block): rule 14.
+        removable = step.kind is not Kind.STOP_VM and home and vm.id not in holding
+        if not (stoppable or removable):
             continue
         until = _retry_at(step, wish, memory)
         if until is not None and until > now:

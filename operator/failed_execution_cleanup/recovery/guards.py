@@ -329,7 +329,7 @@ def running_vm(incident: Incident, wish: Wish, vms: tuple[CloudVM, ...], memory:
         elif vm.host_state is not None and vm.host_state.lower() not in {"up", "enabled"}:
             yield Block(
                 Reason.HOST_UNKNOWN,
-                f"the host of VM {vm.name} ({vm.id}) is {vm.host_state}: whether the guest still writes cannot be known. Bring the host up.",
+                f"the host of VM {vm.name} ({vm.id}) is {vm.host_state}: the guest may still write. Bring the host up.",
                 vm.id,
             )
 
@@ -463,7 +463,14 @@ def _data(volume: Volume, restore: Restore, wish: Wish, memory: Memory) -> Itera
     if restore.point is not None and not restore.reverted and restore.point.revertable is False:
         yield block(
             Reason.REVERT_IMPOSSIBLE,
-            f"OSSEA says snapshot {restore.point.name} ({restore.point.id}) of {volume.label} cannot be reverted: fix the storage, {waiver}.",
+            f"OSSEA says snapshot {restore.point.name} ({restore.point.id}) of {volume.label} cannot be reverted: fix it, {waiver}.",
+        )
+    size = volume.cloud.size if volume.cloud else None
+    if restore.point is not None and not restore.reverted and size and restore.point.size not in (None, size):
+        yield block(
+            Reason.REVERT_IMPOSSIBLE,
+            f"snapshot {restore.point.name} ({restore.point.id}) is of {restore.point.size} bytes and {volume.label} of {size}: a "
+            f"revert would change its size. Resize it in the storage, {waiver}.",
         )
     if restore.point is not None:
         failures = memory.failures(Kind.REVERT, restore.point.id)
@@ -482,7 +489,7 @@ def stop_failing(wish: Wish, memory: Memory, vms: tuple[CloudVM, ...]) -> Iterat
         if vm.state == "Running" and len(failures) >= wish.settings.tries:
             yield Block(
                 Reason.STOP_FAILING,
-                f"VM {vm.name} ({vm.id}) was asked {len(failures)} times to stop and still runs ({failures[-1].error or 'no effect'}): stop "
+                f"VM {vm.name} ({vm.id}) was asked {len(failures)} times to stop and runs ({failures[-1].error or 'no effect'}): stop "
                 "it in OSSEA, or let an administrator set testVM.forceStop: Allowed.",
                 vm.id,
             )

@@ -83,6 +83,7 @@ class Memory:
         changed_at: when foreign activity last changed under our eyes; restarts the quiet time (rule 5).
         asker: identity of the resource that asked; finds the claim again when the resource's status was erased.
         handled_request: the `requestedAt` token this run answers.
+        marked_from: status the context had before this run marked it `cleanup_required`.
         tries_from: attempts before it do not count as failures any more: a person asked again.
         finished: reason of the end, when the run ended clean or final.
     """
@@ -96,6 +97,7 @@ class Memory:
     waivers_used: tuple[tuple[str, str], ...] = ()
     asker: str | None = None
     handled_request: str | None = None
+    marked_from: str | None = None
     tries_from: datetime | None = None
     finished: str | None = None
 

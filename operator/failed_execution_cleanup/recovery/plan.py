@@ -94,7 +94,8 @@ def assess(world: World, incident: Incident, wish: Wish, memory: Memory) -> Asse
     """Compare the world with the goal."""
     vms = test_vms(world, incident)
     open_rows = _open_rows(incident)
-    settled = not open_rows and world.records.context.current_status == READY
+    status = world.records.context.current_status
+    settled = not open_rows and READY in (status, memory.marked_from if status == CLEANUP_REQUIRED else None)
     volumes = tuple(_assess_volume(world, incident, volume, wish, memory, vms, settled) for volume in volumes_of(world))
     suspects = tuple(v for v in volumes if v.suspect)
     target, undeserved, why = _deserved(world, suspects)
@@ -366,7 +367,9 @@ def _closing(world: World, incident: Incident, target: str, why: str) -> Action:
             steps=steps,
             newest_failover=max((job.row_id for job in records.failovers), default=0),
             message=f"The {incident.operation} was stuck and has been cleaned up" + (f": {why}" if why else ""),
-            operation_type=incident.operation.replace(" ", "_"),
+            dead_replications=tuple(
+                row.id for row in records.replications if row.status not in guards.TERMINAL_REPLICATION
+            ),
         ),
     )
 

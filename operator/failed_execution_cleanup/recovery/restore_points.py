@@ -213,6 +213,10 @@ def product_reverts(incident: Incident, records: Records, volume: Volume, memory
         early = row.started_at is not None and row.started_at < incident.created_at
         if word is not None and not (word is Evidence.GOOD and early):
             verdict = word
+    emptied = all(row.snapshot_emptied for row in records.volumes)
+    if verdict is Evidence.NONE and emptied and incident.job is not None and incident.job.status == "failed":
+        # The product's cleanup empties the ids and fails the job only after every revert and a delete worked (rule 13).
+        verdict = Evidence.GOOD
     unprotected = any("snapshot" in p.message.lower() for r in incident.relatives if is_failover(r) for p in r.problems)
     return Evidence.NONE if verdict is Evidence.GOOD and unprotected else verdict
 

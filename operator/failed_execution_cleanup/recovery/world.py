@@ -177,6 +177,8 @@ class VolumeRow:
     snapshot_id: str | None
     snapshot_created_at: datetime | None
     snapshot_status: str | None
+    snapshot_emptied: bool = False
+    """`snapshot_id` is the empty string that only the product's own failed-execution cleanup writes (appliance facts 3.1)."""
 
 
 @dataclass(frozen=True, slots=True)

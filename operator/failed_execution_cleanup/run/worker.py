@@ -105,17 +105,16 @@ class Worker:
                 self._trouble += 1
             else:
                 self._trouble = 0
+            if world is not None and not self._running and _ends(decision):
+                # Told by the caller once the claim is released: who sees the end finds the job log closed.
+                return Progress(decision, world, claim.memory, claim.stored.id)
             await around.reporter.progress(Progress(decision, world, claim.memory, claim.stored.id, claimed=True))
             pause = _LOOK_SECONDS
             match decision:
                 case Act(actions=actions) if world is not None:
                     await self._start(actions, decision.assessment, world)
-                case Wait(reason=reason, after=after):
-                    if reason not in HOLDING and not self._running and world is not None:
-                        return Progress(decision, world, claim.memory, claim.stored.id)
+                case Wait(after=after):
                     pause = min(after.total_seconds(), 60.0)
-                case _ if not self._running:
-                    return Progress(decision, world, claim.memory, claim.stored.id)
             await self._wait(pause)
 
     async def cancel(self) -> None:
@@ -220,7 +219,9 @@ class Worker:
         volume_id = action.volume_id or ""
         match action.kind:
             case Kind.MARK_CONTEXT:
-                await lock.mark_cleanup_required(stored, action.object, world.records.context.current_status)
+                before = world.records.context.current_status
+                await self._claim.change(partial(_marked, before=before))
+                await lock.mark_cleanup_required(self._claim.stored, action.object, before)
             case Kind.SET_MODE:
                 mode = next(m.operation_mode for m in world.records.mappings if m.volume_id == volume_id)
                 await lock.set_mode_oma(stored, volume_id, mode, action.vm_id or "")
@@ -259,6 +260,20 @@ class Worker:
             attrs,
             phase.step_id if phase else None,
         )
+
+
+def _ends(decision: Decision) -> bool:
+    """Whether a run ends with this decision, once nothing is in flight any more."""
+    match decision:
+        case Act():
+            return False
+        case Wait(reason=reason):
+            return reason not in HOLDING
+    return True
+
+
+def _marked(memory: Memory, *, before: str) -> Memory:
+    return replace(memory, marked_from=memory.marked_from or before)
 
 
 def _changed(memory: Memory, *, at: datetime) -> Memory:

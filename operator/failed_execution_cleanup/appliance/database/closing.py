@@ -44,9 +44,7 @@ _READY: Final = "ready_for_failover"
 class ClosingRows(ClaimRows):
     """Closing an incident of the locked context."""
 
-    async def close_incident(
-        self, claim: StoredClaim, closing: Closing, *, dead_replications: Collection[str] = ()
-    ) -> None:
+    async def close_incident(self, claim: StoredClaim, closing: Closing) -> None:
         """Close the incident (appliance facts 10.2).
 
         Failover jobs, tracking rows and running steps become `failed`, keeping an error text they have; legacy snapshot
@@ -56,7 +54,6 @@ class ClosingRows(ClaimRows):
         Args:
             claim: the claim as this owner knows it.
             closing: the rows and the statuses they were seen in.
-            dead_replications: ids of open replication rows known to be dead and waived; they do not count as active.
 
         Raises:
             ClaimLost: the claim is not this owner's any more.
@@ -69,7 +66,7 @@ class ClosingRows(ClaimRows):
             claim_row = await self._verify_claim(connection, claim)
             context = await _lock_context(connection, closing)
             jobs = await _lock_failovers(connection, closing, context.vmware_vm_id)
-            await _check_replications(connection, closing, dead_replications)
+            await _check_replications(connection, closing)
             await _lock_tracking(connection, closing, jobs)
             await _check_no_newer_activity(connection, closing, claim_row)
             await _lock_steps(connection, closing)
@@ -117,7 +114,7 @@ async def _lock_failovers(connection: AsyncConnection, closing: Closing, vmware_
     return {row.job_id for row in ours.values()}
 
 
-async def _check_replications(connection: AsyncConnection, closing: Closing, dead: Collection[str]) -> None:
+async def _check_replications(connection: AsyncConnection, closing: Closing) -> None:
     column = replication_jobs.c
     rows = await connection.execute(
         select(column.id, column.status)
@@ -125,7 +122,7 @@ async def _check_replications(connection: AsyncConnection, closing: Closing, dea
         .with_for_update()
     )
     for row in rows:
-        if row.id not in dead:
+        if row.id not in closing.dead_replications:
             raise RowsChanged("replication_jobs", "status", row.status, expected="no active replication")
 
 

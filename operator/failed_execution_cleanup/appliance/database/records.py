@@ -408,6 +408,7 @@ async def _read_volumes(connection: AsyncConnection, context_id: str) -> tuple[V
             snapshot_id=row.snapshot_id or None,
             snapshot_created_at=row.snapshot_created_at,
             snapshot_status=row.snapshot_status or None,
+            snapshot_emptied=row.snapshot_id == "",
         )
         for row in rows
     )

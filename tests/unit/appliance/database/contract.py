@@ -670,7 +670,7 @@ class ClosingContract:
         await rows.execute("UPDATE replication_jobs SET status = 'replicating'")
         async with database.lock(CONTEXT) as lock:
             claim = await lock.take_claim(JOB, "operator-a", previous=None)
-            await lock.close_incident(claim, closing, dead_replications=["job-1"])
+            await lock.close_incident(claim, replace(closing, dead_replications=("job-1",)))
             assert (await lock.read()).context.current_status == "ready_for_failover"
 
 

@@ -240,7 +240,6 @@ class OMARows:
             steps=(step,),
             newest_failover=failover,
             message="closed by failed-execution-cleanup",
-            operation_type="test_failover",
         )
 
     async def summary(self) -> Any:
