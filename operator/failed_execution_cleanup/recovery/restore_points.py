@@ -241,7 +241,7 @@ def _verdict(row: TrackingRow) -> Evidence | None:
 
 
 def _texts(row: TrackingRow) -> tuple[str, ...]:
-    return (row.error or "", *(p.message for p in row.problems), *(s.error or "" for s in row.steps))
+    return (row.error or "", *(p.message for p in row.problems), *(s.error or "" for s in row.steps), *row.mentions)
 
 
 def _marks(records: Records, volume: Volume, memory: Memory) -> re.Pattern[str]:

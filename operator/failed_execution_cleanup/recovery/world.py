@@ -107,6 +107,8 @@ class TrackingRow:
     completed_at: datetime | None
     steps: tuple[StepRow, ...] = ()
     problems: tuple[LogRow, ...] = ()
+    mentions: tuple[str, ...] = ()
+    """Messages and attributes of all its log rows; read only for rows without context id."""
     newest_log_id: int = 0
     newest_log_at: datetime | None = None
 

@@ -15,6 +15,7 @@ from failed_execution_cleanup.appliance.database import ClaimLost, ClaimOutcome,
 from failed_execution_cleanup.appliance.doors import Doors
 from failed_execution_cleanup.appliance.errors import ApplianceError
 from failed_execution_cleanup.appliance.perform import Performer, Subject
+from failed_execution_cleanup.recovery.actions import System
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Refuse, Stopped, Wait, decide
 from failed_execution_cleanup.recovery.goals import Settings, Wish
 from failed_execution_cleanup.recovery.incident import newest_job_id
@@ -112,6 +113,8 @@ class Cleanup:
             message = f"{stored.owner} worked on this VM until a moment ago; its requests must be over before anybody goes on."
             waiting = Wait(Reason.CLAIMED_ELSEWHERE, message, left, decision.assessment)
             return Progress(waiting, world, memory, stored.id)
+        if any(step.system is System.DAEMON for step in decision.assessment.steps):
+            await self._around.doors.daemon.health()  # before the claim: an outage must leave no trace
         await self._around.reporter.claiming()
         taken = await lock.take_claim(job_id, self._owner, previous=stored)
         claim = Claim(lock, taken, memory, heartbeat_seconds=self._limits.heartbeat_seconds)

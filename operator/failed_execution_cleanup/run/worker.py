@@ -43,6 +43,7 @@ _SEVERITY: Final[dict[Level, int]] = {
 _SETTLE_RETRY: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LOOK_SECONDS: Final = 5.0
 _UNREACHABLE: Final = (2.0, 5.0, 10.0, 30.0)
+_INTERRUPTED: Final = (0.2, 1.0, 2.0, 5.0)
 
 
 class Interrupted(Exception):  # noqa: N818 - a signal inside this module, not an error
@@ -57,7 +58,9 @@ class Worker:
         self._claim = claim
         self._performer = performer
         self._running: dict[asyncio.Task[None], Action] = {}
+        self._interrupted: dict[str, tuple[int, float]] = {}
         self._trouble = 0
+        self._unreached: dict[str, ApplianceError] = {}  # by request: why it cannot be sent or followed for now
 
     async def settle_abandoned(self) -> None:
         """Follow what a dead owner left open, then wait for two equal observations (claim and memory)."""
@@ -108,11 +111,12 @@ class Worker:
             if world is not None and not self._running and _ends(decision):
                 # Told by the caller once the claim is released: who sees the end finds the job log closed.
                 return Progress(decision, world, claim.memory, claim.stored.id)
-            await around.reporter.progress(Progress(decision, world, claim.memory, claim.stored.id, claimed=True))
+            told = self._as_seen_by_a_person(decision)
+            await around.reporter.progress(Progress(told, world, claim.memory, claim.stored.id, claimed=True))
             pause = _LOOK_SECONDS
             match decision:
                 case Act(actions=actions) if world is not None:
-                    await self._start(actions, decision.assessment, world)
+                    pause = await self._start(actions, decision.assessment, world)
                 case Wait(after=after):
                     pause = min(after.total_seconds(), 60.0)
             await self._wait(pause)
@@ -124,14 +128,28 @@ class Worker:
         await asyncio.gather(*self._running, return_exceptions=True)
         self._running.clear()
 
-    async def _start(self, actions: tuple[Action, ...], assessment: Assessment, world: World) -> None:
+    def _as_seen_by_a_person(self, decision: Decision) -> Decision:
+        """The decision, or the outage that keeps it from being carried out."""
+        if not self._unreached or not isinstance(decision, Act | Wait):
+            return decision
+        return replace(unreachable(next(iter(self._unreached.values())), 0), assessment=decision.assessment)
+
+    async def _start(self, actions: tuple[Action, ...], assessment: Assessment, world: World) -> float:
+        """Start what is not held back; returns the seconds after which the next one that is may be tried."""
+        now = asyncio.get_running_loop().time()
+        pause = _LOOK_SECONDS
         busy = {obj for a in self._running.values() for obj in (a.object, a.volume_id) if obj}
         for action in actions:
             if action.object in busy or action.volume_id in busy:
                 continue
+            _, not_before = self._interrupted.get(action.key, (0, now))
+            if not_before > now:
+                pause = min(pause, not_before - now)
+                continue
             await phases.begin(self._claim, action, assessment, self._around.now())
             task = asyncio.create_task(self._carry_out(action, world), name=action.key)
             self._running[task] = action
+        return pause
 
     async def _wait(self, seconds: float) -> None:
         """Until something ended, the order changed, the claim was lost or the time is over."""
@@ -150,17 +168,24 @@ class Worker:
             await self._ended(task, action)
 
     async def _ended(self, task: asyncio.Task[None], action: Action) -> None:
+        self._unreached.pop(action.key, None)
         try:
             task.result()
         except (Interrupted, RowsChanged) as cause:
             logger.info("Not sent: observing again", extra={"action": action.key, "cause": str(cause)})
+            times, _ = self._interrupted.get(action.key, (0, 0.0))
+            pause = _INTERRUPTED[min(times, len(_INTERRUPTED) - 1)]
+            self._interrupted[action.key] = (times + 1, asyncio.get_running_loop().time() + pause)
         except (LockLost, ClaimLost, DatabaseUnavailable, Unknown):
             raise
         except ApplianceError as error:
             self._trouble += 1
+            self._unreached[action.key] = error
             logger.warning("Could not be sent", extra={"action": action.key, "cause": str(error)})
             await self._log("WARN", f"{action.why}: {error}", action)
             await asyncio.sleep(_UNREACHABLE[min(self._trouble, len(_UNREACHABLE)) - 1])
+        else:
+            self._interrupted.pop(action.key, None)
 
     async def _carry_out(self, action: Action, world: World) -> None:
         if action.system is System.DATABASE:
@@ -187,6 +212,7 @@ class Worker:
         except Unknown as error:
             logger.warning("Answer lost: following", extra={"action": action.key, "cause": str(error)})
         else:
+            self._unreached.pop(action.key, None)
             request = replace(request, external_id=external_id)
             await self._claim.settle(request)
         await self._settle(request, action)
@@ -202,8 +228,10 @@ class Worker:
         for pause in itertools.chain(_SETTLE_RETRY, itertools.repeat(_SETTLE_RETRY[-1])):
             try:
                 request = await self._performer.settle(request)
+                self._unreached.pop(request.key, None)
                 break
             except ApplianceError as error:
+                self._unreached[request.key] = error
                 logger.warning(
                     "Cannot see what became of a request", extra={"request": request.key, "cause": str(error)}
                 )
@@ -230,7 +258,8 @@ class Worker:
             case Kind.CLEAR_SNAPSHOT:
                 await lock.clear_snapshot(stored, volume_id, action.snapshot_id)
             case Kind.REMOVE_MAPPING:
-                await lock.remove_stale_mapping(stored, volume_id, action.vm_id or "")
+                limit = self._around.settings.operation_limit
+                await lock.remove_stale_mapping(stored, volume_id, action.vm_id or "", operation_limit=limit)
             case Kind.CLOSE_INCIDENT if action.closing is not None:
                 await lock.close_incident(stored, action.closing)
         await self._log("INFO", action.why, action)

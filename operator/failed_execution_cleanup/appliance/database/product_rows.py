@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from failed_execution_cleanup.appliance.database.claims import StoredClaim
 
-YOUNG_OPERATION: Final = timedelta(seconds=420)
+OPERATION_LIMIT: Final = timedelta(seconds=420)
 """A daemon operation older than this no longer acts: its own limit is 300 s (appliance facts 10.4)."""
 
 
@@ -120,10 +120,18 @@ class ProductRows(ClaimRows):
             _expect_one("ossea_volumes", "volume_id", changed.rowcount, volume_id)
             return True
 
-    async def remove_stale_mapping(self, claim: StoredClaim, volume_id: str, vm_id: str) -> bool:
+    async def remove_stale_mapping(
+        self, claim: StoredClaim, volume_id: str, vm_id: str, *, operation_limit: timedelta = OPERATION_LIMIT
+    ) -> bool:
         """Delete the one mapping row of a detached volume; its `nbd_exports` rows go with it by foreign key (rule 16).
 
         The caller has seen in OSSEA that the volume is attached to nobody.
+
+        Args:
+            claim: the claim as this owner knows it.
+            volume_id: the volume.
+            vm_id: VM the mapping names.
+            operation_limit: age at which an operation of the daemon that has not ended counts as dead.
 
         Returns:
             False when there was no mapping.
@@ -144,7 +152,7 @@ class ProductRows(ClaimRows):
                     select(column.id, column.status).where(
                         column.volume_id == volume_id,
                         not_in(column.status, TERMINAL_OPERATION),
-                        or_(column.created_at.is_(None), column.created_at > clock.utc - YOUNG_OPERATION),
+                        or_(column.created_at.is_(None), column.created_at > clock.utc - operation_limit),
                     )
                 )
             ).first()

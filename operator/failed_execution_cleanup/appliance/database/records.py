@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.elements import KeyedColumnElement
 
 _TRACKING_LIMIT: Final = 100
-_PROBLEM_LIMIT: Final = 200
+_PROBLEM_LIMIT: Final = 2000
+_MENTION_LIMIT: Final = 2000
 _REPLICATION_LIMIT: Final = 50
 _SYNC_LIMIT: Final = 200
 _OPERATION_AGE: Final = timedelta(days=1)
@@ -206,6 +207,7 @@ class _Activity:
 
     steps: list[StepRow] = field(default_factory=list)
     problems: list[LogRow] = field(default_factory=list)
+    mentions: list[str] = field(default_factory=list)
     newest_log_id: int = 0
     newest_log_at: datetime | None = None
 
@@ -244,6 +246,7 @@ async def _read_tracking(
             claims.append(_claim(row.id, stored, clock))
     foreign.sort(key=lambda row: (row.started_at or row.created_at or _NEVER, row.id), reverse=True)
     activity = await _read_activity(connection, [row.id for row in foreign])
+    await _read_mentions(connection, [row.id for row in foreign if not row.context_id], activity)
     return tuple(_tracking(row, activity[row.id]) for row in foreign), tuple(sorted(claims, key=lambda claim: claim.id))
 
 
@@ -278,6 +281,7 @@ def _tracking(row: Row[Any], activity: _Activity) -> TrackingRow:
         completed_at=row.completed_at,
         steps=tuple(activity.steps),
         problems=tuple(activity.problems),
+        mentions=tuple(activity.mentions),
         newest_log_id=activity.newest_log_id,
         newest_log_at=activity.newest_log_at,
     )
@@ -327,6 +331,23 @@ async def _read_activity(connection: AsyncConnection, job_ids: Collection[str]) 
     return activity
 
 
+async def _read_mentions(
+    connection: AsyncConnection, job_ids: Collection[str], activity: defaultdict[str, _Activity]
+) -> None:
+    """What jobs without context id wrote: the only way to tell whose VM they worked on (rule 13)."""
+    if not job_ids:
+        return
+    log = log_events.c
+    rows = await connection.execute(
+        select(log.job_id, log.message, log.attrs)
+        .where(log.job_id.in_(job_ids))
+        .order_by(log.id.desc())
+        .limit(_MENTION_LIMIT)
+    )
+    for row in reversed(rows.all()):
+        activity[row.job_id].mentions.append(f"{row.message or ''} {row.attrs or ''}")
+
+
 async def _read_replications(connection: AsyncConnection, context: ContextRow) -> tuple[ReplicationRow, ...]:
     column = replication_jobs.c
     named = [job for job in (context.current_job_id, context.last_successful_job_id) if job is not None]
@@ -347,6 +368,7 @@ async def _read_replications(connection: AsyncConnection, context: ContextRow) -
             updated_at=row.updated_at,
             completed_at=row.completed_at,
             last_poll_at=row.vma_last_poll_at,
+            bytes_transferred=row.bytes_transferred or 0,
         )
         for row in rows
     )

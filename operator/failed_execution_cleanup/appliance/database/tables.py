@@ -70,6 +70,7 @@ replication_jobs = Table(
     Column("updated_at", StoredTime),
     Column("completed_at", StoredTime),
     Column("vma_last_poll_at", StoredTime),
+    Column("bytes_transferred", BigInteger),
 )
 
 failover_jobs = Table(
