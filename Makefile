@@ -49,7 +49,7 @@ generate: $(STAMP)  ## Write crds/ from the models
 test: check cluster  ## All tests, with real kube-apiserver and MariaDB (what CI runs)
 
 cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
-	$(BIN)/pytest tests/cluster tests/crash
+	$(BIN)/pytest tests/contract tests/cluster tests/crash
 
 control-plane: $(STAMP)  ## Build kube-apiserver once (about 6 minutes on 2 cores; cached outside the checkout)
 	$(BIN)/python -m development.control_plane build
