@@ -44,6 +44,7 @@ class Stand:
         operator_namespace: where the operator, its Lease and the Secrets live.
         appliance: name of the Appliance.
         simulator: HTTP client of the simulator's control API.
+        operators: the operator processes that were started, in order.
         database_url: SQLAlchemy URL of the OMA database; on MariaDB it holds a password.
     """
 
@@ -66,7 +67,7 @@ class Stand:
         self.database_url = database_url or f"sqlite+aiosqlite:///{self.directory / 'oma.db'}"
         self._settings = {**QUICK, **(settings or {})}
         self._processes: list[Process] = []
-        self._operators = 0
+        self.operators: list[Process] = []
         self.simulator = httpx.Client(trust_env=False, timeout=60)
 
     def __enter__(self) -> Self:
@@ -97,7 +98,7 @@ class Stand:
 
     def start_operator(self, **environment: str) -> Process:
         """Start an operator process; it logs to the stand's directory."""
-        self._operators += 1
+        number = len(self.operators) + 1
         kubeconfig = self.control_plane.service_account_kubeconfig(self.operator_namespace, PRODUCT_NAMESPACE)
         env = {
             **os.environ,
@@ -111,12 +112,13 @@ class Stand:
             **environment,
         }
         process = Process.start(
-            f"operator-{self._operators}",
+            f"operator-{number}",
             [sys.executable, "-m", "failed_execution_cleanup", "run"],
-            log=self.directory / f"operator-{self._operators}.log",
+            log=self.directory / f"operator-{number}.log",
             env=env,
         )
         self._processes.append(process)
+        self.operators.append(process)
         return process
 
     # --- the appliance ------------------------------------------------------------------------------------------
@@ -151,7 +153,7 @@ class Stand:
         named = None if about is None else objects_of(about)
         return [
             entry
-            for entry in self._get("journal")["entries"]
+            for entry in self.journal()
             if entry["entry"] == "request"
             and entry["caller"] == "client"
             and command in (None, entry["command"])
@@ -160,8 +162,12 @@ class Stand:
 
     def effects(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Changes of the cloud, in order."""
-        entries = self._get("journal")["entries"]
-        return [entry for entry in entries if entry["entry"] == "effect" and kind in (None, entry["kind"])]
+        return [entry for entry in self.journal() if entry["entry"] == "effect" and kind in (None, entry["kind"])]
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Mutating requests and changes of the cloud, in order."""
+        entries: list[dict[str, Any]] = self._get("journal")["entries"]
+        return entries
 
     def contents(self, built: Mapping[str, Any]) -> dict[str, str]:
         """What the volumes of a built VM hold."""
@@ -174,9 +180,12 @@ class Stand:
         return {volumes[volume_id]["virtualmachineid"] for volume_id in built["volume_ids"]}
 
     def snapshots(self, built: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Snapshots that OSSEA has of the volumes of a built VM."""
-        everything = self.state()["snapshots"].values()
-        return [snapshot for snapshot in everything if snapshot["volume_id"] in built["volume_ids"]]
+        """Snapshots that OSSEA still has of the volumes of a built VM."""
+        return [
+            snapshot
+            for snapshot in self.state()["snapshots"].values()
+            if snapshot["volume_id"] in built["volume_ids"] and snapshot["state"] != "Destroyed"
+        ]
 
     def rows(self, statement: str, **parameters: object) -> list[dict[str, Any]]:
         """Run a statement on the OMA database and return the rows of its result, if it has any."""
@@ -248,14 +257,14 @@ class Stand:
         self._wait(name, f"""jsonpath={{.status.conditions[?(@.type=="Ready")].reason}}={reason}""", seconds)
         return self.cleanup(name)
 
-    def wait_for_request(self, name: str, token: str, *, seconds: int = 90) -> dict[str, Any]:
-        """`kubectl wait` until the run that `requestedAt` asked for has ended, and return the cleanup.
+    def wait_until_handled(self, name: str, token: str, *, seconds: int = 90) -> dict[str, Any]:
+        """`kubectl wait` until the status speaks of the run that `requestedAt` asked for, and return the cleanup.
 
         Raises:
             KubectlError: it did not come to that in time; the message ends with the conditions it had.
         """
         self._wait(name, f"jsonpath={{.status.lastHandledRequest}}={token}", seconds)
-        return self.wait_for(name, "Ready", seconds=seconds)
+        return self.cleanup(name)
 
     def wait_until_gone(self, name: str, *, seconds: int = 90) -> None:
         """`kubectl wait --for=delete`.

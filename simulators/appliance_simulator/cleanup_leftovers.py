@@ -54,6 +54,15 @@ async def _cleanup_client_gone(scene: Scene) -> None:
     await scene.detach(scene.vm.os_disk)
 
 
+@leftover("C04-rows")
+async def _cleanup_client_gone_at_the_end(scene: Scene) -> None:
+    """Cleanup cut off by its client before its last step: volumes home, snapshots gone, only rows are left to write."""
+    cleanup = await _cleanup_after_injection(scene)
+    await cleanup.detach_all()
+    await cleanup.clean_snapshots()
+    await cleanup.reattach_all()
+
+
 @leftover("C05")
 async def _cleanup_reattach_incomplete(scene: Scene) -> None:
     """Cleanup aborted in reattach: OS volume on the OMA without mapping, the others detached."""

@@ -25,6 +25,14 @@ async def _validation_failed(scene: Scene) -> None:
     await flow.fail("validation failed: VM is not ready")
 
 
+@leftover("F01-hang")
+async def _validation_hangs(scene: Scene) -> None:
+    """Validation hangs: a tracking row and a step stay running, nothing else was made."""
+    flow = Failover(scene)
+    await flow.request()
+    await flow.job.begin("validation")
+
+
 @leftover("F02")
 async def _no_failover_row(scene: Scene) -> None:
     """The failover_jobs row could not be created."""

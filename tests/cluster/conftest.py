@@ -9,6 +9,7 @@ import pytest
 
 from development.control_plane import ControlPlane
 from development.mariadb import MariaDB, private_mariadb
+from development.stand import Stand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,3 +35,26 @@ def namespace(control_plane: ControlPlane) -> str:
     name = f"test-{uuid.uuid4().hex[:12]}"
     control_plane.create_namespace(name)
     return name
+
+
+@pytest.fixture(scope="session")
+def stand(control_plane: ControlPlane, mariadb: MariaDB) -> Iterator[Stand]:
+    """An appliance on MariaDB and its operator; shared, so build VMs with names of the test's own."""
+    with Stand(control_plane, mariadb.create_database(f"oma_{uuid.uuid4().hex[:12]}")) as running:
+        running.start_operator()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def sqlite_stand(control_plane: ControlPlane) -> Iterator[Stand]:
+    """An appliance on SQLite and its operator; shared, so build VMs with names of the test's own."""
+    with Stand(control_plane) as running:
+        running.start_operator()
+        yield running
+
+
+@pytest.fixture(params=["mariadb", "sqlite"])
+def either_stand(request: pytest.FixtureRequest) -> Stand:
+    """The shared stands, one after the other."""
+    found: Stand = request.getfixturevalue("stand" if request.param == "mariadb" else "sqlite_stand")
+    return found

@@ -115,6 +115,11 @@ async def _lead(settings: OperatorSettings, election: LeaderElection, queue: Wor
     Watching(queue).register(registry)
     kopf.on.login(registry=registry)(_login)
     stop = asyncio.Event()
+
+    async def let_go(**_: Any) -> None:
+        stop.set()  # after a signal Kopf would wait five seconds for its own task that awaits this flag
+
+    kopf.on.cleanup(registry=registry)(let_go)
     watcher = asyncio.create_task(_stop_when_lost(election, stop))
     try:
         await kopf.operator(

@@ -155,6 +155,11 @@ def _without_a_look(cleanup: FailedExecutionCleanup) -> Progress | None:
         return Progress(Refuse(Reason.JOB_MISMATCH, message, Assessment()))
     if is_finished(status) and cleanup.requested_at == status.last_handled_request:
         return Progress(Stopped("finished; nothing is touched without a new request.", (), Assessment()))
+    ready = get_condition(status.conditions, ConditionType.READY)
+    if ready is not None and ready.reason in HELD and cleanup.requested_at == status.last_handled_request:
+        # Held until a person answers: with a waiver of just this reason, or by asking again (rule 19).
+        if all(waiver.reason.value != ready.reason for waiver in cleanup.spec.waive):
+            return Progress(Refuse(Reason(ready.reason), ready.message, Assessment()))
     if order_of(cleanup, frozenset()).stopping:
         return Progress(Stopped("stopped; nothing is claimed.", (), Assessment()))
     return None

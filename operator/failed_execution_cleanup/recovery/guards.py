@@ -192,7 +192,7 @@ def replication(world: World, wish: Wish) -> Iterator[Block]:
                 Reason.REPLICATION_ACTIVE,
                 f"replication {row.id} ({row.status}) of this VM is active: the cleanup goes on when it has ended.",
                 row.id,
-                retry_after=min(left, timedelta(minutes=1)),
+                retry_after=min(left, RECHECK),
             )
         elif not wish.waived(Reason.ZOMBIE_JOB, row.id):
             yield Block(

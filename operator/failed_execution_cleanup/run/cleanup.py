@@ -79,7 +79,7 @@ class Cleanup:
         except (LockHeld, ClaimLost) as error:
             return Progress(Wait(Reason.CLAIMED_ELSEWHERE, str(error), timedelta(seconds=15), Assessment()))
         except ApplianceError as error:
-            return Progress(unreachable(error, 0))
+            return Progress(unreachable(error, 2))
 
     async def _locked(self, lock: ContextLock, order: Order) -> Progress:
         world = await self._around.observe(lock)

@@ -58,7 +58,7 @@ class Worker:
         self._claim = claim
         self._performer = performer
         self._running: dict[asyncio.Task[None], Action] = {}
-        self._interrupted: dict[str, tuple[int, float]] = {}
+        self._held_back: dict[str, tuple[int, float]] = {}
         self._trouble = 0
         self._unreached: dict[str, ApplianceError] = {}  # by request: why it cannot be sent or followed for now
 
@@ -142,7 +142,7 @@ class Worker:
         for action in actions:
             if action.object in busy or action.volume_id in busy:
                 continue
-            _, not_before = self._interrupted.get(action.key, (0, now))
+            _, not_before = self._held_back.get(action.key, (0, now))
             if not_before > now:
                 pause = min(pause, not_before - now)
                 continue
@@ -173,19 +173,22 @@ class Worker:
             task.result()
         except (Interrupted, RowsChanged) as cause:
             logger.info("Not sent: observing again", extra={"action": action.key, "cause": str(cause)})
-            times, _ = self._interrupted.get(action.key, (0, 0.0))
-            pause = _INTERRUPTED[min(times, len(_INTERRUPTED) - 1)]
-            self._interrupted[action.key] = (times + 1, asyncio.get_running_loop().time() + pause)
+            self._hold_back(action, _INTERRUPTED)
         except (LockLost, ClaimLost, DatabaseUnavailable, Unknown):
             raise
         except ApplianceError as error:
-            self._trouble += 1
             self._unreached[action.key] = error
+            self._hold_back(action, _UNREACHABLE)
             logger.warning("Could not be sent", extra={"action": action.key, "cause": str(error)})
             await self._log("WARN", f"{action.why}: {error}", action)
-            await asyncio.sleep(_UNREACHABLE[min(self._trouble, len(_UNREACHABLE)) - 1])
         else:
-            self._interrupted.pop(action.key, None)
+            self._held_back.pop(action.key, None)
+
+    def _hold_back(self, action: Action, pauses: tuple[float, ...]) -> None:
+        """Do not try the action again before a pause that grows with each time in a row."""
+        times, _ = self._held_back.get(action.key, (0, 0.0))
+        pause = pauses[min(times, len(pauses) - 1)]
+        self._held_back[action.key] = (times + 1, asyncio.get_running_loop().time() + pause)
 
     async def _carry_out(self, action: Action, world: World) -> None:
         if action.system is System.DATABASE:
