@@ -156,10 +156,11 @@ def _without_a_look(cleanup: FailedExecutionCleanup) -> Progress | None:
     if is_finished(status) and cleanup.requested_at == status.last_handled_request:
         return Progress(Stopped("finished; nothing is touched without a new request.", (), Assessment()))
     ready = get_condition(status.conditions, ConditionType.READY)
-    if ready is not None and ready.reason in HELD and cleanup.requested_at == status.last_handled_request:
+    answered = any(ready is not None and waiver.reason.value == ready.reason for waiver in cleanup.spec.waive)
+    asked_again = cleanup.requested_at != status.last_handled_request
+    if ready is not None and ready.reason in HELD and not answered and not asked_again:
         # Held until a person answers: with a waiver of just this reason, or by asking again (rule 19).
-        if all(waiver.reason.value != ready.reason for waiver in cleanup.spec.waive):
-            return Progress(Refuse(Reason(ready.reason), ready.message, Assessment()))
+        return Progress(Refuse(Reason(ready.reason), ready.message, Assessment()))
     if order_of(cleanup, frozenset()).stopping:
         return Progress(Stopped("stopped; nothing is claimed.", (), Assessment()))
     return None
