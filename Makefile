@@ -19,7 +19,7 @@ install: $(STAMP)  ## Create .venv with the locked dependencies
 
 $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version)'
-	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing locked dependencies"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --all-groups --inexact
@@ -27,8 +27,8 @@ $(STAMP): pyproject.toml uv.lock
 
 check: lint types imports unit  ## Inner loop: lint, types, layers, generated files, unit and model tests (under two minutes)
 
-unit: $(STAMP)  ## Unit and model tests
-	$(BIN)/pytest -q tests/unit tests/model
+unit: $(STAMP) mariadb  ## Unit and model tests
+	$(BIN)/pytest -q -n auto tests/unit tests/model
 
 lint: $(STAMP)  ## ruff, and generated files are up to date
 	$(BIN)/ruff check .
