@@ -1,8 +1,28 @@
-"""What every test shares."""
+"""What every test shares: the real parts, started once per session where a test asks for them."""
 
 import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from development.control_plane import ControlPlane
+from development.mariadb import MariaDB, private_mariadb
 
 
 def pytest_configure() -> None:
     """Keep looptime's plugin from making, in the first synchronous test, an event loop that nobody closes."""
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """A running kube-apiserver; shared, so keep to the namespaces of the test."""
+    with ControlPlane() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A running MariaDB; shared, so create a database of the test's own."""
+    with private_mariadb() as running:
+        yield running

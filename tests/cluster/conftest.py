@@ -8,25 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from development.control_plane import ControlPlane
-from development.mariadb import MariaDB, private_mariadb
+from development.mariadb import MariaDB
 from development.stand import Stand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@pytest.fixture(scope="session")
-def control_plane() -> Iterator[ControlPlane]:
-    """A running kube-apiserver; shared, so keep to the namespace of the test."""
-    with ControlPlane() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDB]:
-    """A running MariaDB; shared, so create a database of the test's own."""
-    with private_mariadb() as running:
-        yield running
 
 
 @pytest.fixture

@@ -41,13 +41,6 @@ def emulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[
         process.stop()
 
 
-@pytest.fixture(scope="session")
-def control_plane() -> Iterator[ControlPlane]:
-    """A running kube-apiserver."""
-    with ControlPlane() as running:
-        yield running
-
-
 @pytest.fixture(scope="session", params=["emulator", "kube-apiserver"])
 def server(request: pytest.FixtureRequest) -> Iterator[ApiServer]:
     """Each of the two, shared: keep to the namespace of the test."""

@@ -283,8 +283,9 @@ def _quiet(left: timedelta, assessment: Assessment) -> Wait:
 
 
 def _home_step(v: VolumeAssessment) -> Action | None:
-    """Next step on the way home of a volume that needs no revert any more (rule 19)."""
-    if v.holder is not Holder.NOBODY or any(step.kind is Kind.REVERT for step in v.steps):
+    """Next step on the way home of a volume whose content is right (rule 19)."""
+    unreverted = any(step.kind is Kind.REVERT for step in v.steps) and not v.restore.put_right
+    if v.holder is not Holder.NOBODY or unreverted:
         return None
     return next((s for s in v.steps if s.kind in {Kind.MARK_REVERTED, Kind.REMOVE_MAPPING, Kind.ATTACH}), None)
 

@@ -44,6 +44,8 @@ class Restore:
     Attributes:
         point: the restore point; None when there is none.
         reverted: the revert to it ended with jobstatus 1 within the unbroken claim, and nobody but the OMA held the volume since.
+        put_right: a revert ended well under any claim, and nobody but the OMA held the volume since: fit to go home, though the
+            snapshot may not be deleted on its strength.
         deletable: snapshots that may be deleted now or after the revert, restore point last.
         leftovers: snapshots that are found but never touched, with the reason.
         modified: the incident may have changed the content and nothing known has put it right.
@@ -53,6 +55,7 @@ class Restore:
 
     point: CloudSnapshot | None
     reverted: bool
+    put_right: bool
     deletable: tuple[CloudSnapshot, ...]
     leftovers: tuple[tuple[CloudSnapshot, str], ...]
     modified: bool
@@ -123,6 +126,7 @@ def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory)
     return Restore(
         point=point,
         reverted=reverted,
+        put_right=put_right,
         deletable=tuple(deletable),
         leftovers=tuple(leftovers),
         modified=modified,

@@ -1,0 +1,149 @@
+"""Start-up with ten thousand finished resources: calls to the API server, and memory."""
+# ruff: noqa: T201 - its figures are for people
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import ssl
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+import yaml
+
+from development.control_plane import ControlPlane
+from development.processes import Process
+from development.stand import Stand
+from tests.crash.conftest import StartStand
+from tests.crash.stages import claims
+
+pytestmark = pytest.mark.timeout(420)
+
+FINISHED = 10_000
+PAGE = 500
+AT_ONCE = 16
+RESIDENT_LIMIT = 250 * 2**20
+_CALL = re.compile(
+    r'apiserver_request_total\{(?P<labels>[^}]*resource="failedexecutioncleanups"[^}]*)\} (?P<count>\S+)'
+)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+Body = dict[str, Any]
+
+
+def test_start_up_with_ten_thousand_finished_resources(control_plane: ControlPlane, start_stand: StartStand) -> None:
+    stand = start_stand("sqlite")
+    template = finished_cleanup(stand)
+    began = time.monotonic()
+    asyncio.run(create_finished(control_plane, template))
+    print(f"\n{FINISHED} finished resources of {len(json.dumps(template))} bytes: {time.monotonic() - began:.0f} s")
+    stand.build("F11", "unfinished", disks=3)
+    stand.apply_cleanup("unfinished", "unfinished")
+    versions = asyncio.run(resource_versions(control_plane, stand.namespace))
+    before = calls(control_plane)
+
+    operator = stand.start_operator()
+    stand.wait_until(
+        lambda: [claim.finished for claim in claims(stand)] == [True, True],
+        seconds=120,
+        what="the unfinished one is cleaned up",
+    )
+    resident = resident_when_idle(operator)
+
+    made = calls(control_plane) - before
+    print(f"API calls: {dict(sorted(made.items()))}")
+    print(f"resident memory of the idle operator: {resident / 2**20:.0f} MiB")
+    after = asyncio.run(resource_versions(control_plane, stand.namespace))
+    assert {name for name in versions if after.get(name) != versions[name]} == {"unfinished"}
+    assert stand.ready("unfinished") == ("True", "Cleaned")
+    pages = len(versions) // PAGE + 1
+    assert made["LIST"] <= 2 * pages
+    assert made["WATCH"] <= 4
+    others = made.total() - made["LIST"] - made["WATCH"]
+    assert others <= 100, "reads and writes of the one unfinished resource"
+    assert resident <= RESIDENT_LIMIT
+
+
+def finished_cleanup(stand: Stand) -> Body:
+    """A real cleanup that ended well, as the API server stores it; its operator is stopped again."""
+    stand.build("F11", "pgtest1", disks=3)
+    operator = stand.start_operator()
+    stand.apply_cleanup("pgtest1", "pgtest1")
+    stand.wait_for("pgtest1", "Ready")
+    stand.wait_until(lambda: "finalizers" not in stand.cleanup("pgtest1")["metadata"], what="the finalizer is gone")
+    operator.stop()
+    return stand.cleanup("pgtest1")
+
+
+async def create_finished(control_plane: ControlPlane, template: Mapping[str, Any]) -> None:
+    """Create resources with the spec and the status of a finished one."""
+    numbers: Iterator[int] = iter(range(FINISHED))
+    path = f"/apis/failover.ossea.io/v1alpha1/namespaces/{template['metadata']['namespace']}/failedexecutioncleanups"
+
+    async def create(session: aiohttp.ClientSession) -> None:
+        for number in numbers:
+            body = {key: template[key] for key in ("apiVersion", "kind", "spec")}
+            body["metadata"] = {"name": f"finished-{number}"}
+            async with session.post(path, json=body) as answer:
+                stored = await answer.json()
+            async with session.put(f"{path}/finished-{number}/status", json={**stored, "status": template["status"]}):
+                pass
+
+    async with administrator(control_plane) as session, asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(create(session))
+
+
+async def resource_versions(control_plane: ControlPlane, namespace: str) -> dict[str, str]:
+    """Resource version of every cleanup, by name."""
+    path = f"/apis/failover.ossea.io/v1alpha1/namespaces/{namespace}/failedexecutioncleanups"
+    versions: dict[str, str] = {}
+    parameters = {"limit": str(PAGE)}
+    async with administrator(control_plane) as session:
+        while True:
+            async with session.get(path, params=parameters) as answer:
+                page = await answer.json()
+            versions |= {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in page["items"]}
+            if not page["metadata"].get("continue"):
+                return versions
+            parameters["continue"] = page["metadata"]["continue"]
+
+
+@contextlib.asynccontextmanager
+async def administrator(control_plane: ControlPlane) -> AsyncIterator[aiohttp.ClientSession]:
+    """A quick client with the administrator's certificate."""
+    config = yaml.safe_load(control_plane.admin_kubeconfig.read_text())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    context = ssl.create_default_context(cafile=cluster["certificate-authority"])
+    context.load_cert_chain(user["client-certificate"], user["client-key"])
+    connector = aiohttp.TCPConnector(ssl=context, limit=AT_ONCE)
+    async with aiohttp.ClientSession(control_plane.url, connector=connector, raise_for_status=True) as session:
+        yield session
+    # aiohttp does not wait until TLS connections are closed; its documentation asks callers to.
+    await asyncio.sleep(0.25)
+
+
+def calls(control_plane: ControlPlane) -> Counter[str]:
+    """How often the API server was asked for cleanups so far, by verb."""
+    found: Counter[str] = Counter()
+    for line in _CALL.finditer(control_plane.kubectl("get", "--raw", "/metrics").stdout):
+        labels = dict(_LABEL.findall(line["labels"]))
+        suffix = f" {labels['subresource']}" if labels["subresource"] else ""
+        found[labels["verb"] + suffix] += int(float(line["count"]))
+    return found
+
+
+def resident_when_idle(process: Process) -> int:
+    """Resident memory in bytes once the process has next to nothing to compute."""
+    watched = psutil.Process(process.pid)
+    watched.cpu_percent()
+    while watched.cpu_percent(interval=2.0) > 10:
+        process.ensure_running()
+    return int(watched.memory_info().rss)
