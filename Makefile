@@ -8,7 +8,15 @@ STAMP := $(VENV)/.synced
 export PYTHONPATH := operator:simulators:.
 
 .DEFAULT_GOAL := help
-.PHONY: help install check lint types imports generate unit test control-plane mariadb cluster clean
+.PHONY: help install demo demo-recording check lint types imports generate unit test control-plane mariadb cluster clean
+
+##@ Look at it
+
+demo: $(STAMP)  ## Five stuck VMs cleaned up before your eyes; ARGS=--slow, --crash or --refuse shows more
+	@$(BIN)/python -m development.demo $(ARGS)
+
+demo-recording: $(STAMP)  ## Run the demo and draw it into docs/demo.svg
+	@$(BIN)/python -m development.demo --record docs/demo.svg
 
 ##@ Everyday
 
@@ -49,7 +57,7 @@ generate: $(STAMP)  ## Write crds/ from the models
 test: check cluster  ## All tests, with real kube-apiserver and MariaDB (what CI runs)
 
 cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
-	$(BIN)/pytest tests/contract tests/cluster tests/crash
+	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash
 
 control-plane: $(STAMP)  ## Build kube-apiserver once (about 6 minutes on 2 cores; cached outside the checkout)
 	$(BIN)/python -m development.control_plane build

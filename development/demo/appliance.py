@@ -53,14 +53,14 @@ class Recorded:
     Attributes:
         context_status: `vm_replication_contexts.current_status`.
         job_status: `failover_jobs.status` of its newest job.
-        mapped_volumes: volumes with a row in `device_mappings`.
-        snapshots: volumes with a `snapshot_id` in `ossea_volumes`.
+        mapped: volumes with a row in `device_mappings`, by id.
+        snapshots: volumes with a `snapshot_id` in `ossea_volumes`, by id.
     """
 
     context_status: str
     job_status: str
-    mapped_volumes: int
-    snapshots: int
+    mapped: frozenset[str]
+    snapshots: frozenset[str]
 
 
 class Appliance:
@@ -109,16 +109,15 @@ class Appliance:
         """Read the rows of a VM."""
         with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as connection:
 
-            def value(statement: str) -> Any:
-                row = connection.execute(statement, (built.context_id,)).fetchone()
-                return None if row is None else row[0]
+            def column(statement: str) -> list[str]:
+                return [str(row[0]) for row in connection.execute(statement, (built.context_id,))]
 
-            return Recorded(
-                str(value("SELECT current_status FROM vm_replication_contexts WHERE context_id = ?")),
-                str(value("SELECT status FROM failover_jobs WHERE vm_context_id = ? ORDER BY created_at DESC")),
-                int(value("SELECT count(*) FROM device_mappings WHERE vm_context_id = ?")),
-                int(value("SELECT count(*) FROM ossea_volumes WHERE vm_context_id = ? AND snapshot_id <> ''")),
-            )
+            (context_status,) = column("SELECT current_status FROM vm_replication_contexts WHERE context_id = ?")
+            newest_job = "SELECT status FROM failover_jobs WHERE vm_context_id = ? ORDER BY created_at DESC LIMIT 1"
+            (job_status,) = column(newest_job)
+            mapped = column("SELECT volume_uuid FROM device_mappings WHERE vm_context_id = ?")
+            recorded = "SELECT volume_id FROM ossea_volumes WHERE vm_context_id = ? AND snapshot_id <> ''"
+            return Recorded(context_status, job_status, frozenset(mapped), frozenset(column(recorded)))
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         response = self._control.post(f"/control/{path}", json=body)

@@ -36,10 +36,16 @@ class ProtectedVM:
 
 STUCK: Final = (
     ProtectedVM("pgtest1", "pgtest1", "F11", 3, "hung in driver injection, volumes attached, snapshots present"),
-    ProtectedVM("PhilB Test machine", "philb-test-machine", "F12b", 2, "hung too; steps set completed by hand, in vain"),
-    ProtectedVM("pgtest2", "pgtest2", "C01", 3, "injection failed; volumes detached, mappings stale: error 431 for ever"),
+    ProtectedVM(
+        "PhilB Test machine", "philb-test-machine", "F12b", 2, "hung too; steps set completed by hand, in vain"
+    ),
+    ProtectedVM(
+        "pgtest2", "pgtest2", "C01", 3, "injection failed; volumes detached, mappings stale: error 431 for ever"
+    ),
     ProtectedVM("pgtest3", "pgtest3", "F26", 2, "got as far as a test VM, which holds the volumes"),
-    ProtectedVM("QUAD-DCMGMT-01", "quad-dcmgmt-01", "C04-rows", 3, "all repaired but its database rows", rows_only=True),
+    ProtectedVM(
+        "QUAD-DCMGMT-01", "quad-dcmgmt-01", "C04-rows", 3, "all repaired but its database rows", rows_only=True
+    ),
 )
 """The five of 2025-09-27."""
 

@@ -54,6 +54,15 @@ async def _cleanup_client_gone(scene: Scene) -> None:
     await scene.detach(scene.vm.os_disk)
 
 
+@leftover("C04-error")
+async def _cleanup_cut_off_and_failed(scene: Scene) -> None:
+    """Cleanup cut off by its client after one detach: ended failed."""
+    cleanup = await _cleanup_after_injection(scene)
+    step = await cleanup.job.begin("detach-attached-volumes")
+    await scene.detach(scene.vm.os_disk)
+    await cleanup.abort(step, "failed to detach volume: context canceled")
+
+
 @leftover("C04-rows")
 async def _cleanup_client_gone_at_the_end(scene: Scene) -> None:
     """Cleanup cut off by its client before its last step: volumes home, snapshots gone, only rows are left to write."""

@@ -6,8 +6,10 @@ stays `pending` in both.
 
 from typing import Final
 
+from appliance_simulator.cloud import GIB
 from appliance_simulator.leftover_registry import leftover
 from appliance_simulator.product_flows import Failover
+from appliance_simulator.replicated_vm import ReplicatedDisk
 from appliance_simulator.scene import Scene
 
 INJECTION_ERROR: Final = "driver injection failed: virt-v2v-in-place: exit status 1"
@@ -42,6 +44,11 @@ async def _no_failover_row(scene: Scene) -> None:
     await flow.fail("failed to create failover job: no replication job")
 
 
+@leftover("F02b")
+async def _job_log_never_began(scene: Scene) -> None:
+    """The job log refused the job: the caller got an id, and no row was written at all."""
+
+
 @leftover("F03", kind="live")
 async def _power_off_failed(scene: Scene) -> None:
     """Live: the source VM could not be powered off."""
@@ -50,6 +57,15 @@ async def _power_off_failed(scene: Scene) -> None:
     await flow.validate()
     await flow.power_off_source("power off timed out after 2m0s")
     await flow.fail("source VM power-off failed")
+
+
+@leftover("F03-hang", kind="live")
+async def _power_off_hangs(scene: Scene) -> None:
+    """Live: the OMA API died while the source VM was powered off."""
+    flow = Failover(scene)
+    await flow.request()
+    await flow.validate()
+    await flow.job.begin("source-vm-power-off")
 
 
 @leftover("F04", kind="live")
@@ -74,6 +90,38 @@ async def _final_sync_hangs(scene: Scene) -> None:
     await scene.site.running_replication(scene.vm)
 
 
+@leftover("F05-error", kind="live")
+async def _final_sync_timed_out(scene: Scene) -> None:
+    """Live: the engine gave up the final sync after its 30 minutes; the replication goes on."""
+    await _give_up_final_sync(scene)
+    await scene.site.running_replication(scene.vm)
+
+
+@leftover("F05-failed", kind="live")
+async def _final_sync_failed_late(scene: Scene) -> None:
+    """Live: the engine gave up, and the final sync failed after it had written."""
+    await _give_up_final_sync(scene)
+    await scene.site.running_replication(scene.vm)
+    await scene.site.fail_replication(scene.vm, bytes_transferred=GIB)
+
+
+@leftover("F05-stored", kind="live")
+async def _final_sync_stored_late(scene: Scene) -> None:
+    """Live: the engine gave up, and the final sync was stored all the same."""
+    await _give_up_final_sync(scene)
+    await scene.site.running_replication(scene.vm)
+    await scene.site.finish_sync(scene.vm)
+
+
+async def _give_up_final_sync(scene: Scene) -> None:
+    flow = Failover(scene)
+    await flow.request()
+    await flow.validate()
+    await flow.power_off_source()
+    await flow.job.step("final-sync", "replication timed out after 30m0s")
+    await flow.fail("final sync failed")
+
+
 @leftover("F06")
 async def _mode_switch_failed(scene: Scene) -> None:
     """Context marked as failed over, mode switch failed, nothing moved."""
@@ -83,6 +131,17 @@ async def _mode_switch_failed(scene: Scene) -> None:
     await flow.mark_context()
     await flow.switch_mode("database error: deadlock found")
     await flow.fail("failed to switch volume mode")
+
+
+@leftover("F06-hang")
+async def _crash_in_mode_switch(scene: Scene) -> None:
+    """The OMA API died in the mode switch: one mapping is switched, nothing moved."""
+    flow = Failover(scene)
+    await flow.request()
+    await flow.validate()
+    await flow.mark_context()
+    await flow.job.begin("volume-mode-switch-failover")
+    await scene.switch_mode("failover", scene.vm.os_disk)
 
 
 # --- snapshots --------------------------------------------------------------------------------------------------
@@ -103,14 +162,45 @@ async def _snapshot_hangs(scene: Scene) -> None:
 async def _some_snapshots_missing(scene: Scene) -> None:
     """The last disk got no snapshot, the flow went on and died in injection."""
     flow = Failover(scene)
-    await flow.prepare()
-    step = await flow.job.begin("multi-volume-snapshot-creation")
-    for disk in scene.vm.disks[:-1]:
-        await scene.take_snapshot(disk)
-    await flow.job.log("ERROR", "Failed to create volume snapshot", step, volume_id=scene.vm.disks[-1].volume_id)
-    await flow.job.end(step)
+    await _snapshot_all_but(flow, scene.vm.disks[-1])
     await flow.end_injection(await flow.begin_injection(), INJECTION_ERROR)
     await flow.fail(INJECTION_ERROR)
+
+
+@leftover("F08-os")
+async def _os_snapshot_missing(scene: Scene) -> None:
+    """The OS disk got no snapshot, the flow went on and died in injection."""
+    flow = Failover(scene)
+    await _snapshot_all_but(flow, scene.vm.os_disk)
+    await flow.end_injection(await flow.begin_injection(), INJECTION_ERROR)
+    await flow.fail(INJECTION_ERROR)
+
+
+@leftover("F08-started")
+async def _some_snapshots_missing_and_started(scene: Scene) -> None:
+    """The last disk got no snapshot, the flow went on and died in the start of the VM."""
+    flow = Failover(scene)
+    await _snapshot_all_but(flow, scene.vm.disks[-1])
+    await flow.inject()
+    await flow.create_vm()
+    await flow.job.begin("volume-attachment")
+    flow.remove_default_root()
+    for disk in scene.vm.disks:
+        await scene.move_to_destination(disk)
+    step = await flow.job.begin("vm-startup-and-validation")
+    flow.touch_all()
+    await flow.job.end(step, "timeout waiting for VM to start")
+    await flow.fail("VM startup failed")
+
+
+async def _snapshot_all_but(flow: Failover, missing: ReplicatedDisk) -> None:
+    await flow.prepare()
+    step = await flow.job.begin("multi-volume-snapshot-creation")
+    for disk in flow.scene.vm.disks:
+        if disk is not missing:
+            await flow.scene.take_snapshot(disk)
+    await flow.job.log("ERROR", "Failed to create volume snapshot", step, volume_id=missing.volume_id)
+    await flow.job.end(step)
 
 
 @leftover("F09")
@@ -205,6 +295,17 @@ async def _deploy_timed_out(scene: Scene) -> None:
     await flow.fail("VM creation failed")
 
 
+@leftover("F15-hang")
+async def _crash_in_deployment(scene: Scene) -> None:
+    """The OMA API died while it waited for the deployment: the VM exists unrecorded."""
+    flow = Failover(scene)
+    await flow.prepare()
+    await flow.take_snapshots()
+    await flow.inject()
+    await flow.job.begin("vm-creation")
+    flow.deploy()
+
+
 @leftover("F16")
 async def _vm_not_recorded(scene: Scene) -> None:
     """VM created, crash before destination_vm_id was stored."""
@@ -213,6 +314,17 @@ async def _vm_not_recorded(scene: Scene) -> None:
     await flow.take_snapshots()
     await flow.inject()
     await flow.create_vm(recorded=False)
+
+
+@leftover("F16-error")
+async def _vm_not_recorded_after_error(scene: Scene) -> None:
+    """VM created, its id could not be stored."""
+    flow = Failover(scene)
+    await flow.prepare()
+    await flow.take_snapshots()
+    await flow.inject()
+    await flow.create_vm(recorded=False)
+    await flow.fail("failed to update destination VM id")
 
 
 @leftover("F17")
@@ -227,6 +339,21 @@ async def default_root_stays(scene: Scene) -> None:
     await flow.fail("volume attachment failed")
 
 
+@leftover("F17-orphan")
+async def _default_root_detached(scene: Scene) -> None:
+    """The template's root volume was detached and could not be deleted: it belongs to nobody now."""
+    flow = Failover(scene)
+    await flow.prepare()
+    await flow.take_snapshots()
+    await flow.inject()
+    await flow.create_vm()
+    step = await flow.job.begin("volume-attachment")
+    (root,) = scene.site.cloud.volumes_of(scene.created_vm().id)
+    scene.site.cloud.lift(root)
+    await flow.job.end(step, "failed to delete root volume")
+    await flow.fail("volume attachment failed")
+
+
 # --- volumes on the move ----------------------------------------------------------------------------------------
 
 
@@ -238,6 +365,16 @@ async def _os_detach_timed_out(scene: Scene) -> None:
     await scene.operation("detach", scene.vm.os_disk, status="executing")
     await flow.job.end(step, DAEMON_TIMEOUT)
     await flow.fail("OS volume detach failed")
+
+
+@leftover("F18-late")
+async def _os_detach_came_late(scene: Scene) -> None:
+    """Detach of the OS volume from the OMA timed out in the engine and completed later."""
+    flow = Failover(scene)
+    step = await flow.until_attachment()
+    await flow.job.end(step, DAEMON_TIMEOUT)
+    await flow.fail("OS volume detach failed")
+    await scene.detach(scene.vm.os_disk)
 
 
 @leftover("F19")

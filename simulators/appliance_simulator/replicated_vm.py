@@ -278,6 +278,19 @@ class Site:
         await self._set_context(vm, current_job_id=job_id, current_status="replicating", last_status_change=local)
         return job_id
 
+    async def fail_replication(self, vm: ReplicatedVM, *, bytes_transferred: int) -> None:
+        """The running replication fails now, after it wrote this much."""
+        contexts, jobs = schema.vm_replication_contexts, schema.replication_jobs
+        current = select(contexts.c.current_job_id).where(contexts.c.context_id == vm.context_id)
+        job_id = (await self.connection.execute(current)).scalar_one()
+        local = (await clock_at(self.connection)).local(time.time())
+        await self.connection.execute(
+            update(jobs)
+            .where(jobs.c.id == job_id)
+            .values(status="failed", completed_at=local, updated_at=local, bytes_transferred=bytes_transferred)
+        )
+        await self._set_context(vm, current_job_id=None, current_status="failed", last_status_change=local)
+
     async def finish_sync(
         self,
         vm: ReplicatedVM,

@@ -1,9 +1,15 @@
 """Rows R: what a rollback leaves behind; its tracking row says `completed` whatever happened, but for a crash."""
 
+import time
+from typing import Final
+
 from appliance_simulator.failover_leftovers import fail_in_injection
 from appliance_simulator.leftover_registry import leftover
 from appliance_simulator.product_flows import Failover, Rollback
+from appliance_simulator.replicated_vm import ReplicatedDisk
 from appliance_simulator.scene import Scene
+
+REPLICATED_BEFORE_SECONDS: Final = 3600.0
 
 
 async def _rollback_after_success(scene: Scene) -> Rollback:
@@ -18,6 +24,22 @@ async def _rollback_without_destination(scene: Scene) -> None:
     rollback = Rollback(scene)
     await rollback.job.start()
     await rollback.job.step("failover-job-retrieval", "no destination VM recorded")
+    await rollback.finish()
+
+
+@leftover("R02")
+async def _rollback_of_another_vm(scene: Scene) -> None:
+    """Rollback found, by name alone, the failover of another vCenter's VM and rolled that one back."""
+    await fail_in_injection(Failover(scene))
+    epoch = scene.clock.start - REPLICATED_BEFORE_SECONDS
+    namesake = await scene.site.replicate(
+        scene.vm.name, disks=len(scene.vm.disks), vcenter_host="vc02.example.com", epoch=epoch
+    )
+    elsewhere = await Scene.begin(scene.site, namesake, scene.kind, time.time() - scene.clock.start)
+    await Failover(elsewhere).succeed()
+    rollback = Rollback(elsewhere)
+    rollback.job.context_id = scene.vm.context_id
+    await rollback.until_the_end()
     await rollback.finish()
 
 
@@ -47,13 +69,23 @@ async def _rollback_detach_failed(scene: Scene) -> None:
 @leftover("R05")
 async def _rollback_without_mappings(scene: Scene) -> None:
     """Rollback saw no mappings: volumes on the stopped test VM, snapshots deleted, VM deletion failed."""
+    await _roll_back_unmapped(scene)
+
+
+@leftover("R05-revert-failed")
+async def _rollback_without_mappings_or_revert(scene: Scene) -> None:
+    """As R05, and the OS disk could not be reverted while it was attached."""
+    await _roll_back_unmapped(scene, failing=scene.vm.os_disk)
+
+
+async def _roll_back_unmapped(scene: Scene, *, failing: ReplicatedDisk | None = None) -> None:
     rollback = await _rollback_after_success(scene)
     for disk in scene.vm.disks:
         await scene.drop_mapping(disk)
     await rollback.begin()
     await rollback.stop_vm()
     await rollback.job.step("volume-detachment")
-    await rollback.clean_snapshots()
+    await rollback.clean_snapshots(failing=failing)
     await rollback.job.step("test-vm-deletion", "CloudStack API error 530")
     await rollback.finish()
 

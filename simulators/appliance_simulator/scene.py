@@ -85,10 +85,12 @@ class Scene:
         statement = update(table).where(table.c.volume_id == disk.volume_id)
         await self.site.connection.execute(statement.values(updated_at=self.clock.moment_later(), **values))
 
-    async def switch_mode(self, mode: str) -> None:
-        """The engine's bulk update of `operation_mode`, wherever the volumes are."""
+    async def switch_mode(self, mode: str, disk: ReplicatedDisk | None = None) -> None:
+        """The engine's bulk update of `operation_mode`, wherever the volumes are; only one disk's where it was cut off."""
         table = schema.device_mappings
         statement = update(table).where(table.c.vm_context_id == self.vm.context_id)
+        if disk is not None:
+            statement = statement.where(table.c.volume_uuid == disk.volume_id)
         await self.site.connection.execute(statement.values(operation_mode=mode, updated_at=self.clock.moment_later()))
 
     async def summarise(self, operation: str, status: str, job: ProductJob, error: str | None = None) -> None:

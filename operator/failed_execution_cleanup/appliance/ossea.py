@@ -294,7 +294,7 @@ class OSSEAClient:
         return await poll(
             look,
             final=lambda job: job.final,
-            first_seconds=1.0,
+            first_seconds=0.2,
             longest_seconds=10.0,
             deadline_seconds=deadline_seconds,
             patience_seconds=patience_seconds,

@@ -286,7 +286,7 @@ class VolumeDaemonClient:
         return await poll(
             look,
             final=lambda operation: operation.final,
-            first_seconds=1.0,
+            first_seconds=0.2,
             longest_seconds=5.0,
             deadline_seconds=deadline_seconds,
             patience_seconds=math.inf,

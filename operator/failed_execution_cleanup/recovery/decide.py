@@ -155,8 +155,10 @@ def _act(world: World, incident: Incident, wish: Wish, memory: Memory, assessmen
     stopping = wish.stopping or timed_out
     found = _found_blocks(world, incident, wish, memory, assessment)
     single = tuple(block for v in assessment.volumes for block in v.blocks)
-    if memory.touched:
-        # Past the preflight a young operation on one volume holds only that volume.
+    detaches = any(step.kind is Kind.DETACH for step in assessment.steps)
+    if memory.touched or not detaches:
+        # Past the preflight, or with nothing to detach, what is wrong with one volume holds only that volume: it must not keep the
+        # others detached.
         everywhere = tuple(b for b in found if b.volume_id is None)
         single += tuple(b for b in found if b.volume_id is not None)
     else:
@@ -178,7 +180,7 @@ def _act(world: World, incident: Incident, wish: Wish, memory: Memory, assessmen
         marked = world.records.context.current_status == CLEANUP_REQUIRED
         if not marked and not stopping and any(step.kind not in BESIDE_VOLUMES for step in assessment.steps):
             context_id = world.records.context.context_id
-            why = "the scheduler must leave this VM alone"
+            why = "the context becomes cleanup_required, so that the scheduler leaves this VM alone"
             actions = [Action(Kind.MARK_CONTEXT, context_id, why)]
         return Act(tuple(actions), assessment)
     if settling:
