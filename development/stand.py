@@ -106,6 +106,7 @@ class Stand:
             "KUBECONFIG": str(kubeconfig),
             "FEC_NAMESPACE": self.operator_namespace,
             "FEC_WATCH_NAMESPACES": json.dumps([self.namespace]),
+            "FEC_APPLIANCES": json.dumps([self.appliance]),
             "FEC_HEALTH_PORT": "0",
             "FEC_LEASE_SECONDS": "3",
             "FEC_HTTP_TIMEOUT_SECONDS": "5",

@@ -3,6 +3,7 @@
     ApplianceError
     ├── NotExecuted               no effect; the same request may be sent again later
     │   ├── BadCredentials        not accepted as who we are: slow retry, a person probably has to act
+    │   ├── Untrusted             no TLS connection to somebody we trust
     │   ├── DatabaseUnavailable   the OMA database did not run the statement
     │   └── Unavailable           a read without a usable answer
     ├── Refused                   no effect; the system decided against it, and will again while nothing changes
@@ -57,6 +58,10 @@ class NotExecuted(ApplianceError):
 
 class BadCredentials(NotExecuted):
     """The system did not accept our identity. That proves no wrong key: a skewed clock does the same."""
+
+
+class Untrusted(NotExecuted):
+    """The server's certificate is not trusted, or not for that name."""
 
 
 class DatabaseUnavailable(NotExecuted):

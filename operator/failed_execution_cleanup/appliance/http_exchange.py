@@ -11,7 +11,14 @@ import ssl
 
 import httpx
 
-from failed_execution_cleanup.appliance.errors import ApplianceError, NotExecuted, Refused, Unavailable, Unknown
+from failed_execution_cleanup.appliance.errors import (
+    ApplianceError,
+    NotExecuted,
+    Refused,
+    Unavailable,
+    Unknown,
+    Untrusted,
+)
 
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Failures that happen before a byte of the request leaves. Anything else may have happened after."""
@@ -112,8 +119,10 @@ def _not_sent(error: httpx.TransportError, request: httpx.Request, *, system: st
     place = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
     tls = _tls_cause(error)
     if tls is not None:
-        return NotExecuted(
-            f"{what}: no trusted TLS connection to {place} ({tls}).",
+        kind = Untrusted if isinstance(tls, ssl.SSLCertVerificationError) else NotExecuted
+        cause = tls.verify_message if isinstance(tls, ssl.SSLCertVerificationError) else tls.reason
+        return kind(
+            f"{what}: no trusted TLS connection to {place} ({cause or 'handshake failed'}).",
             system=system,
             remedy="Give the authority that signed its certificate as caBundle, or correct the address.",
         )
@@ -125,12 +134,10 @@ def _not_sent(error: httpx.TransportError, request: httpx.Request, *, system: st
     )
 
 
-def _tls_cause(error: BaseException) -> str | None:
+def _tls_cause(error: BaseException) -> ssl.SSLError | None:
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
         if isinstance(cause, ssl.SSLError):
-            return cause.reason or "handshake failed"
+            return cause
         cause = cause.__cause__ or cause.__context__
     return None

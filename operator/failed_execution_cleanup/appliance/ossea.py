@@ -156,6 +156,11 @@ class OSSEAClient:
         self._timeout_seconds = timeout_seconds
         self._clock = clock
 
+    @property
+    def url(self) -> str:
+        """Address of the API; holds no secret."""
+        return str(self._url)
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -30,6 +30,14 @@ from failed_execution_cleanup.resources.appliance import Appliance, ApplianceSpe
 _GIB = 1024**3
 
 
+class SecretMissing(BadCredentials):
+    """A Secret, or a key in it, does not exist in the operator's namespace."""
+
+
+class Inconsistent(Refused):
+    """Resource, table and cloud do not mean the same appliance."""
+
+
 @dataclass(slots=True)
 class _Shared:
     """What all runs on one appliance share, whatever its addresses become."""
@@ -68,14 +76,34 @@ class Appliances:
 
     @contextlib.asynccontextmanager
     async def doors(self, appliance: Appliance) -> AsyncIterator[Doors]:
-        """Open the doors for one run.
+        """Open all doors for one run.
 
         Raises:
             ApplianceError: a secret is missing, the database cannot be read, or its OSSEA keys cannot be used.
             KubernetesError: the API server could not be asked.
         """
+        async with contextlib.AsyncExitStack() as stack:
+            database = await stack.enter_async_context(self.database(appliance))
+            ossea = await stack.enter_async_context(self.ossea(appliance, database))
+            daemon = await stack.enter_async_context(self.daemon(appliance))
+            yield Doors(database, daemon, ossea, self._shared_of(appliance).reverts)
+
+    def daemon(self, appliance: Appliance) -> VolumeDaemonClient:
+        """A client of the Volume Daemon; nothing is sent."""
+        return VolumeDaemonClient(
+            appliance.spec.volume_daemon.url,
+            limiter=self._shared_of(appliance).daemon_rate,
+            timeout_seconds=self.http_timeout_seconds,
+        )
+
+    @contextlib.asynccontextmanager
+    async def database(self, appliance: Appliance) -> AsyncIterator[OMADatabase]:
+        """Access to the OMA database; nothing connects yet.
+
+        Raises:
+            ApplianceError: the secret is missing or holds no usable URL.
+        """
         spec = appliance.spec
-        shared = self._shared_of(appliance)
         url = await self._secret(spec.database.url_secret_ref)
         try:
             database = OMADatabase.open(SecretStr(url.decode()), timeout=self.http_timeout_seconds)
@@ -85,17 +113,19 @@ class Appliances:
                 system="OMA database",
                 remedy="Correct the Secret.",
             ) from None
-        async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(database.close)
-            ossea = await self._ossea(spec, database, shared)
-            stack.push_async_callback(ossea.aclose)
-            daemon = VolumeDaemonClient(
-                spec.volume_daemon.url, limiter=shared.daemon_rate, timeout_seconds=self.http_timeout_seconds
-            )
-            stack.push_async_callback(daemon.aclose)
-            yield Doors(database, daemon, ossea, shared.reverts)
+        try:
+            yield database
+        finally:
+            await database.close()
 
-    async def _ossea(self, spec: ApplianceSpec, database: OMADatabase, shared: _Shared) -> OSSEAClient:
+    @contextlib.asynccontextmanager
+    async def ossea(self, appliance: Appliance, database: OMADatabase) -> AsyncIterator[OSSEAClient]:
+        """A client of OSSEA by the Appliance's address and keys, or by those of the one active `ossea_configs` row.
+
+        Raises:
+            ApplianceError: a secret is missing, or the row or its keys cannot be used.
+        """
+        spec = appliance.spec
         url, api_key, secret_key = spec.ossea.url, None, None
         if spec.ossea.credentials_secret_ref is not None:
             name = spec.ossea.credentials_secret_ref.name
@@ -106,20 +136,21 @@ class Appliances:
             url = url or config.api_url
             api_key = api_key or config.api_key.get_secret_value()
             secret_key = secret_key or config.secret_key.get_secret_value()
-        return OSSEAClient(
+        async with OSSEAClient(
             url,
             api_key,
             secret_key,
-            limiter=shared.ossea_rate,
+            limiter=self._shared_of(appliance).ossea_rate,
             timeout_seconds=self.http_timeout_seconds,
             verify=_verification(spec),
-        )
+        ) as client:
+            yield client
 
     async def _config(self, spec: ApplianceSpec, database: OMADatabase) -> OSSEAConfig:
         """The one active row; the daemon reads it afresh for each operation, and so do we."""
         configs = await database.active_configs()
         if len(configs) != 1:
-            raise Refused(
+            raise Inconsistent(
                 f"ossea_configs has {len(configs)} active rows where exactly one is needed.",
                 system="OMA database",
                 remedy="Set is_active on the right one.",
@@ -149,7 +180,7 @@ class Appliances:
         except NotFound:
             values = {}
         if reference.key not in values:
-            raise BadCredentials(
+            raise SecretMissing(
                 f"Secret {self.namespace}/{reference.name} with key {reference.key!r} does not exist.",
                 system="Kubernetes",
                 remedy="An administrator creates it.",

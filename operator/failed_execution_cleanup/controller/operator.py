@@ -16,6 +16,7 @@ from typing import Any
 
 import kopf
 
+from failed_execution_cleanup.controller.appliance_status import ApplianceStatusKeeper
 from failed_execution_cleanup.controller.appliances import Appliances
 from failed_execution_cleanup.controller.events import EventRecorder
 from failed_execution_cleanup.controller.health import (
@@ -70,19 +71,24 @@ async def run_operator(settings: OperatorSettings) -> int:
         workers: asyncio.Task[None] = asyncio.create_task(
             work(queue, reconciler.reconcile, settings.workers), name="workers"
         )
+        appliances: WorkQueue[str] = WorkQueue()
+        keeper = ApplianceStatusKeeper(api, reconciler.appliances)
+        lookers: asyncio.Task[None] = asyncio.create_task(work(appliances, keeper.reconcile, 2), name="appliances")
         application = health_application(
-            live={"workers": task_check(workers)},
+            live={"workers": task_check(workers, lookers)},
             ready={"leadership": leadership_check(election), "kubernetes": api_check(api)},
         )
         async with serve(application, settings.health_host, settings.health_port):
             if not await _acquire(election):
                 workers.cancel()
-                await asyncio.gather(workers, return_exceptions=True)
+                lookers.cancel()
+                await asyncio.gather(workers, lookers, return_exceptions=True)
                 return 0
             try:
-                await _lead(settings, election, queue)
+                await _lead(election, Watching(queue, appliances, settings.appliances), settings)
             finally:
                 lost = election.lost.is_set()
+                await _drain(appliances, lookers, seconds=0.0)
                 await _drain(queue, workers, seconds=0.0 if lost else DRAIN_SECONDS)
                 await election.release()
             logger.info("Stopped", extra={"leadership_lost": lost})
@@ -109,10 +115,10 @@ async def _acquire(election: LeaderElection) -> bool:
     return not stop.is_set() and acquiring.exception() is None
 
 
-async def _lead(settings: OperatorSettings, election: LeaderElection, queue: WorkQueue[Key]) -> None:
+async def _lead(election: LeaderElection, watching: Watching, settings: OperatorSettings) -> None:
     """Watch until told to stop or the leadership is lost."""
     registry = kopf.OperatorRegistry()
-    Watching(queue).register(registry)
+    watching.register(registry)
     kopf.on.login(registry=registry)(_login)
     stop = asyncio.Event()
 
@@ -144,7 +150,7 @@ async def _stop_when_lost(election: LeaderElection, stop: asyncio.Event) -> None
     stop.set()
 
 
-async def _drain(queue: WorkQueue[Key], workers: asyncio.Task[None], *, seconds: float) -> None:
+async def _drain(queue: WorkQueue[Any], workers: asyncio.Task[None], *, seconds: float) -> None:
     """Let workers finish what is short; what is long is cut, and taken up from its claim by the next leader."""
     queue.close()
     with contextlib.suppress(TimeoutError, asyncio.CancelledError):

@@ -28,6 +28,9 @@ class OperatorSettings(BaseSettings):
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces with cleanups; empty: all."""
 
+    appliances: tuple[str, ...] = ()
+    """Appliances whose status this operator keeps; empty: all. For several operators in one cluster."""
+
     kubeconfig: Path | None = None
     """Explicit kubeconfig; without it the pod's service account, then $KUBECONFIG, then ~/.kube/config."""
 

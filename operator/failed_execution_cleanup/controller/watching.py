@@ -15,6 +15,7 @@ import kopf
 from failed_execution_cleanup.controller.reconcile import Key, is_settled
 from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup
 from failed_execution_cleanup.resources.identifiers import (
+    APPLIANCE_PLURAL,
     APPROVED_PLAN_ANNOTATION,
     CLEANUP_PLURAL,
     FINALIZER,
@@ -35,19 +36,38 @@ Mark = tuple[str, int, bool, tuple[str | None, ...]]
 class Watching:
     """Turns watch events into keys."""
 
-    def __init__(self, queue: WorkQueue[Key]) -> None:
-        """Prepare; `register` connects it to Kopf."""
+    def __init__(self, queue: WorkQueue[Key], appliances: WorkQueue[str], served: tuple[str, ...] = ()) -> None:
+        """Prepare; `register` connects it to Kopf.
+
+        Args:
+            queue: gets the keys of cleanups.
+            appliances: gets the names of Appliances.
+            served: only these Appliances; all if empty.
+        """
         self._queue = queue
+        self._appliances = appliances
+        self._served = served
+        self._generations: dict[str, tuple[str, int]] = {}
         self._seen: dict[Key, Mark] = {}
         self._told: set[Key] = set()
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         """Register the one handler, and settings measured for thousands of resources."""
         kopf.on.event(GROUP, VERSION, CLEANUP_PLURAL, registry=registry)(self._on_event)
+        kopf.on.event(GROUP, VERSION, APPLIANCE_PLURAL, registry=registry)(self._on_appliance)
         kopf.on.startup(registry=registry)(_configure)
 
     async def _on_event(self, type: str | None, body: Mapping[str, Any], **_: Any) -> None:  # noqa: A002 - Kopf's name
         self.see(type, body)
+
+    async def _on_appliance(self, type: str | None, body: Mapping[str, Any], **_: Any) -> None:  # noqa: A002 - Kopf's name
+        name = body["metadata"]["name"]
+        mark = (body["metadata"]["uid"], body["metadata"].get("generation", 0))
+        if type == "DELETED":
+            self._generations.pop(name, None)
+        elif self._generations.get(name) != mark and (not self._served or name in self._served):
+            self._generations[name] = mark
+            self._appliances.add(name, Lane.CHANGE)
 
     def see(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in one event.

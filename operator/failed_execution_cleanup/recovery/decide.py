@@ -155,10 +155,8 @@ def _act(world: World, incident: Incident, wish: Wish, memory: Memory, assessmen
     stopping = wish.stopping or timed_out
     found = _found_blocks(world, incident, wish, memory, assessment)
     single = tuple(block for v in assessment.volumes for block in v.blocks)
-    detaches = any(step.kind is Kind.DETACH for step in assessment.steps)
-    if memory.touched or not detaches:
-        # Past the preflight, or with nothing to detach, what is wrong with one volume holds only that volume: it must not keep the
-        # others detached.
+    if memory.touched:
+        # Past the preflight a young operation on one volume holds only that volume.
         everywhere = tuple(b for b in found if b.volume_id is None)
         single += tuple(b for b in found if b.volume_id is not None)
     else:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from failed_execution_cleanup.appliance.errors import ApplianceError, NotExecuted, Unavailable, Unknown
+from failed_execution_cleanup.appliance.errors import ApplianceError, NotExecuted, Unavailable, Unknown, Untrusted
 from failed_execution_cleanup.appliance.ossea import OSSEAClient
 from failed_execution_cleanup.appliance.volume_daemon import VolumeDaemonClient
 
@@ -222,7 +222,7 @@ async def test_an_untrusted_certificate_means_nothing_was_executed_and_names_the
     tls.load_cert_chain(*certificate)
     async with server(answer_job, tls) as port, ossea(port, scheme="https") as cloud:
         failure = await failure_of(cloud.stop_vm(VM))
-    assert type(failure) is NotExecuted
+    assert type(failure) is Untrusted
     assert "self-signed" in failure.message
     assert "caBundle" in failure.remedy
 
