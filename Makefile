@@ -57,7 +57,7 @@ generate: $(STAMP)  ## Write crds/ from the models
 test: check cluster  ## All tests, with real kube-apiserver and MariaDB (what CI runs)
 
 cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
-	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash
+	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash tests/demo
 
 control-plane: $(STAMP)  ## Build kube-apiserver once (about 6 minutes on 2 cores; cached outside the checkout)
 	$(BIN)/python -m development.control_plane build

@@ -19,6 +19,7 @@ from typing import Any, Final
 from kubernetes import client, config
 from kubernetes.client import ApiException
 from kubernetes.utils import FailToCreateError, create_from_dict
+from urllib3.exceptions import HTTPError
 
 from development.control_plane import ControlPlane
 from development.control_plane.binaries import find_binaries
@@ -57,11 +58,17 @@ class Cluster:
             what: which one it is, for the title.
             kubeconfig: of somebody who may do everything.
             names: what the demo's things are called there.
+
+        Raises:
+            ClusterError: the kubeconfig cannot be used.
         """
         self.what = what
         self.names = names
         self.operator_kubeconfig = kubeconfig
-        self._api = config.new_client_from_config(config_file=str(kubeconfig), persist_config=False)
+        try:
+            self._api = config.new_client_from_config(config_file=str(kubeconfig), persist_config=False)
+        except config.ConfigException as error:
+            raise ClusterError(f"{kubeconfig} cannot be used: {error}") from None
         self._custom = client.CustomObjectsApi(self._api)
 
     def close(self) -> None:
@@ -82,7 +89,11 @@ class Cluster:
                 raise ClusterError(f"{_named(document)} was not created: {reasons}") from None
 
     def define(self) -> list[str]:
-        """Create our definitions where they do not exist, wait until they are served, and return which ones were new."""
+        """Create our definitions where they do not exist, wait until they are served, and return which ones were new.
+
+        Raises:
+            ClusterError: the cluster does not answer, or refuses them.
+        """
         extensions = client.ApiextensionsV1Api(self._api)
         new = []
         for definition in samples.definitions():
@@ -91,6 +102,8 @@ class Cluster:
             except ApiException as error:
                 if error.status != _CONFLICT:
                     raise ClusterError(f"{_named(definition)} was not created: {error.body or error.reason}") from None
+            except HTTPError as error:
+                raise ClusterError(f"{self.what} does not answer: {error}") from None
             else:
                 new.append(definition["metadata"]["name"])
         deadline = time.monotonic() + _SERVED_SECONDS
@@ -130,18 +143,18 @@ class Cluster:
         """
         core, extensions = client.CoreV1Api(self._api), client.ApiextensionsV1Api(self._api)
         plural = _PLURALS["FailedExecutionCleanup"]
-        with suppress(ApiException):
+        with suppress(ApiException, HTTPError):
             for name in self.cleanups():
                 where = (_GROUP, _VERSION, self.names.namespace, plural, name)
                 self._custom.patch_namespaced_custom_object(*where, {"metadata": {"finalizers": None}})
                 self._custom.delete_namespaced_custom_object(*where)
-        with suppress(ApiException):
+        with suppress(ApiException, HTTPError):
             self._custom.delete_cluster_custom_object(_GROUP, _VERSION, _PLURALS["Appliance"], self.names.appliance)
         for namespace in (self.names.namespace, self.names.operator_namespace):
-            with suppress(ApiException):
+            with suppress(ApiException, HTTPError):
                 core.delete_namespace(namespace)
         for definition in definitions:
-            with suppress(ApiException):
+            with suppress(ApiException, HTTPError):
                 extensions.delete_custom_resource_definition(definition)
 
     def _is_served(self, plural: str) -> bool:

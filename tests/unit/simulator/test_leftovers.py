@@ -39,6 +39,7 @@ EXPECTED = {
     "C01": "- - - dirty:injection replica:1 replica:1",
     "C02": "- - - replica:1 replica:1 replica:1",
     "C03": "- - - replica:1 replica:1 replica:1",
+    "C04-rows": "OMA OMA OMA replica:1 replica:1 replica:1",
     "C06": "OMA OMA OMA replica:1 replica:1 replica:1",
 }
 
