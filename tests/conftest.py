@@ -26,3 +26,11 @@ def mariadb() -> Iterator[MariaDB]:
     """A running MariaDB; shared, so create a database of the test's own."""
     with private_mariadb() as running:
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures that tests recorded with `record_property("figure", …)`, whichever process they ran in."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "figure":
+                terminalreporter.write_line(f"figure: {value}")
