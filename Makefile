@@ -55,9 +55,13 @@ generate: $(STAMP)  ## Write crds/ from the models
 ##@ Everything
 
 test: check cluster  ## All tests, with real kube-apiserver and MariaDB (what CI runs)
+	$(BIN)/pytest -n auto tests/matrix
 
 cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
 	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash tests/demo
+
+matrix: $(STAMP)  ## Play the recovery matrix and write docs/recovery-matrix.md (about three minutes)
+	$(BIN)/python -m tests.matrix.report
 
 control-plane: $(STAMP)  ## Build kube-apiserver once (about 6 minutes on 2 cores; cached outside the checkout)
 	$(BIN)/python -m development.control_plane build

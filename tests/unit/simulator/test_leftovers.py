@@ -17,9 +17,18 @@ from development.mariadb import MariaDB, private_mariadb
 EXPECTED = {
     "F01": "OMA OMA OMA replica:1 replica:1 replica:1",
     "F06": "OMA OMA OMA replica:1 replica:1 replica:1",
+    "F02b": "OMA OMA OMA replica:1 replica:1 replica:1",
+    "F03-hang": "OMA OMA OMA replica:1 replica:1 replica:1",
+    "F05-stored": "OMA OMA OMA replica:2 replica:2 replica:2",
+    "F06-hang": "OMA OMA OMA replica:1 replica:1 replica:1",
     "F07": "OMA OMA OMA replica:1 replica:1 replica:1",
+    "F08-os": "OMA OMA OMA dirty:injection replica:1 replica:1",
+    "F08-started": "TVM TVM TVM dirty:started dirty:started dirty:started",
     "F11": "OMA OMA OMA dirty:injection replica:1 replica:1",
     "F16": "OMA OMA OMA dirty:injection replica:1 replica:1",
+    "F15-hang": "OMA OMA OMA dirty:injection replica:1 replica:1",
+    "F17-orphan": "OMA OMA OMA dirty:injection replica:1 replica:1",
+    "F18-late": "- OMA OMA dirty:injection replica:1 replica:1",
     "F19": "- OMA OMA dirty:injection replica:1 replica:1",
     "F20": "OMA OMA OMA dirty:injection replica:1 replica:1",
     "F21": "- OMA OMA dirty:injection replica:1 replica:1",
@@ -29,6 +38,8 @@ EXPECTED = {
     "F27": "TVM TVM TVM dirty:started dirty:started dirty:started",
     "F28": "TVM TVM TVM dirty:started dirty:started dirty:started",
     "F30": "TVM TVM TVM dirty:started dirty:started dirty:started",
+    "R02": "OMA OMA OMA dirty:injection replica:1 replica:1",
+    "R05-revert-failed": "TVM TVM TVM dirty:started replica:1 replica:1",
     "R04": "- - TVM dirty:started dirty:started dirty:started",
     "R06": "OMA OMA OMA dirty:started replica:1 replica:1",
     "R07": "- - - replica:1 replica:1 replica:1",
@@ -40,11 +51,17 @@ EXPECTED = {
     "C02": "- - - replica:1 replica:1 replica:1",
     "C03": "- - - replica:1 replica:1 replica:1",
     "C04-rows": "OMA OMA OMA replica:1 replica:1 replica:1",
+    "C04-error": "- OMA OMA dirty:injection replica:1 replica:1",
     "C06": "OMA OMA OMA replica:1 replica:1 replica:1",
+    "D01": "- OMA OMA dirty:injection replica:1 replica:1",
+    "D04": "OMA OMA OMA replica:1 replica:1 replica:1",
 }
 
 # failover_jobs.status, current_status, status of the failover's tracking row.
 STATUSES = {
+    "F05-failed": ("pending", "failed", "failed"),
+    "F05-stored": ("pending", "ready_for_failover", "failed"),
+    "F06-hang": ("pending", "failed_over_test", "running"),
     "F06": ("pending", "failed_over_test", "failed"),
     "F07": ("pending", "failed_over_test", "running"),
     "F11": ("pending", "failed_over_test", "running"),
@@ -52,6 +69,7 @@ STATUSES = {
     "F12b": ("pending", "failed_over_test", "completed"),
     "F28": ("pending", "failed_over_test", "running"),
     "F30": ("completed", "failed_over_test", "completed"),
+    "R02": ("pending", "failed_over_test", "failed"),
     "R06": ("completed", "ready_for_failover", "completed"),
     "C06": ("failed", "ready_for_failover", "failed"),
 }
