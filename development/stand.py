@@ -332,7 +332,7 @@ class Stand:
         self.address: dict[str, Any] = json.loads(ready.read_text())
 
     def _install(self) -> None:
-        self.control_plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
+        self.control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", ROOT / "crds")
         self.control_plane.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", ROOT / "crds")
         for namespace in (self.namespace, self.operator_namespace):
             self.control_plane.create_namespace(namespace)

@@ -44,7 +44,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def cluster(control_plane: ControlPlane) -> ControlPlane:
     """The API server with our resources established."""
-    applied = control_plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
+    applied = control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", ROOT / "crds")
     assert applied.stderr == "", "the API server warns about the definitions"
     control_plane.kubectl(
         "wait",
