@@ -250,7 +250,7 @@ def _texts(row: TrackingRow) -> tuple[str, ...]:
 
 def _marks(records: Records, volume: Volume, memory: Memory) -> re.Pattern[str]:
     """Words that tie a row without context id to this VM: its name, volumes and snapshots, removed ones too (rule 13)."""
-    words = {records.context.vm_name, *(s.id for s in volume.snapshots)}
+    words = {s.id for s in volume.snapshots} | ({records.context.vm_name} if not records.namesakes else set())
     words |= {r.snapshot_id or "" for r in memory.requests}
     words |= {row.volume_id for row in records.volumes} | {row.snapshot_id or "" for row in records.volumes}
     return re.compile(r"(?<![\w-])(" + "|".join(re.escape(word) for word in sorted(words - {""})) + r")(?![\w-])")

@@ -250,6 +250,8 @@ class Records:
     exports: frozenset[str]
     """Volume ids with an `nbd_exports` row or daemon export."""
     claims: tuple[OwnClaimRow, ...] = ()
+    namesakes: int = 0
+    """Other contexts with this VM's name, under other vCenters: a bare name in a log then proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,6 +281,17 @@ def test_a_cleanup_without_context_id_proves_nothing_unless_it_names_this_vm() -
     assert restore(scene).evidence is Evidence.NONE
 
 
+def test_a_bare_name_proves_nothing_where_two_vcenters_have_it() -> None:
+    scene = leftover("C03")
+    row = scene.tracking[-1]
+    steps = tuple(replace(step, error=None) for step in row.steps)
+    scene.tracking[-1] = replace(row, error="pgtest1: failed to delete a snapshot", steps=steps)
+    world = scene.world()
+    world = replace(world, records=replace(world.records, namesakes=1))
+    volume = next(v for v in volumes_of(world) if v.id == OS)
+    assert restore_of(world, incident_of(scene), volume, Memory(JOB)).evidence is Evidence.NONE
+
+
 def test_a_good_rollback_before_the_job_says_nothing_about_the_job() -> None:
     scene = leftover("R07")
     scene.tracking[-1] = replace(scene.tracking[-1], status="completed", started_at=local(timedelta(hours=3)))

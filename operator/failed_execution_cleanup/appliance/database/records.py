@@ -117,7 +117,15 @@ async def read_records(connection: AsyncConnection, context_id: str) -> Records:
         operations=await _read_operations(connection, volume_ids, clock),
         exports=await _read_exports(connection, volume_ids),
         claims=claims,
+        namesakes=await _count_namesakes(connection, context),
     )
+
+
+async def _count_namesakes(connection: AsyncConnection, context: ContextRow) -> int:
+    others = select(func.count()).where(
+        contexts.c.vm_name == context.vm_name, contexts.c.context_id != context.context_id
+    )
+    return int(await connection.scalar(others) or 0)
 
 
 def belongs_to(context_id: str, vmware_vm_id: str) -> ColumnElement[bool]:
