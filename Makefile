@@ -42,6 +42,7 @@ lint: $(STAMP)  ## ruff, and generated files are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m failed_execution_cleanup.resources.generate --check
+	$(BIN)/python -m development.reason_pages --check
 
 types: $(STAMP)  ## mypy, strict
 	$(BIN)/mypy
@@ -49,8 +50,9 @@ types: $(STAMP)  ## mypy, strict
 imports: $(STAMP)  ## The layers of ARCHITECTURE.md
 	$(BIN)/lint-imports
 
-generate: $(STAMP)  ## Write crds/ from the models
+generate: $(STAMP)  ## Write crds/ and docs/reasons/ from the models
 	$(BIN)/python -m failed_execution_cleanup.resources.generate
+	$(BIN)/python -m development.reason_pages
 
 ##@ Everything
 
