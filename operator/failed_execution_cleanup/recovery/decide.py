@@ -151,7 +151,7 @@ def _done(assessment: Assessment, memory: Memory) -> Done:
 def _act(world: World, incident: Incident, wish: Wish, memory: Memory, assessment: Assessment) -> Decision:
     now = world.records.clock.utc
     started = memory.first_request_at
-    timed_out = started is not None and now > started + wish.deadline
+    timed_out = started is not None and now > started + wish.deadline + memory.stopped_for
     stopping = wish.stopping or timed_out
     found = _found_blocks(world, incident, wish, memory, assessment)
     single = tuple(block for v in assessment.volumes for block in v.blocks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from .actions import Action, Kind, Phase
@@ -83,6 +83,8 @@ class Memory:
         changed_at: when foreign activity last changed under our eyes; restarts the quiet time (rule 5).
         asker: identity of the resource that asked; finds the claim again when the resource's status was erased.
         handled_request: the `requestedAt` token this run answers.
+        stopped_at: when the run was suspended; None while it runs.
+        stopped_for: how long it was suspended in all; the deadline does not count it.
         marked_from: status the context had before this run marked it `cleanup_required`.
         tries_from: attempts before it do not count as failures any more: a person asked again.
         finished: reason of the end, when the run ended clean or final.
@@ -97,6 +99,8 @@ class Memory:
     waivers_used: tuple[tuple[str, str], ...] = ()
     asker: str | None = None
     handled_request: str | None = None
+    stopped_at: datetime | None = None
+    stopped_for: timedelta = timedelta(0)
     marked_from: str | None = None
     tries_from: datetime | None = None
     finished: str | None = None
@@ -104,6 +108,16 @@ class Memory:
     def with_phase(self, *, phase: Phase, record: PhaseRecord) -> Memory:
         """Memory in which a phase got as far as this."""
         return replace(self, phases={**self.phases, phase: record})
+
+    def stopped(self, *, at: datetime) -> Memory:
+        """Memory of a run that was suspended."""
+        return replace(self, stopped_at=at)
+
+    def resumed(self, *, at: datetime) -> Memory:
+        """Memory of a run that goes on; one that was not suspended is unchanged."""
+        if self.stopped_at is None:
+            return self
+        return replace(self, stopped_at=None, stopped_for=self.stopped_for + (at - self.stopped_at))
 
     def with_waiver(self, *, reason: str, obj: str) -> Memory:
         """Memory in which a waiver was needed."""

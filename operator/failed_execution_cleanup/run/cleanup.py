@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from failed_execution_cleanup.appliance.database import ClaimLost, ClaimOutcome, ContextLock, LockHeld, StoredClaim
 from failed_execution_cleanup.appliance.doors import Doors
@@ -119,7 +120,9 @@ class Cleanup:
         taken = await lock.take_claim(job_id, self._owner, previous=stored)
         claim = Claim(lock, taken, memory, heartbeat_seconds=self._limits.heartbeat_seconds)
         now = self._around.now()
-        await claim.change(lambda m: replace(m, number=taken.number, asker=order.asker, started_at=m.started_at or now))
+        await claim.change(
+            lambda m: replace(m.resumed(at=now), number=taken.number, asker=order.asker, started_at=m.started_at or now)
+        )
         async with claim.kept_alive():
             await phases.resume(claim)
             return await self._claimed(claim, world, abandoned=abandoned)
@@ -160,6 +163,7 @@ class Cleanup:
                 await claim.change(lambda memory: replace(memory, finished=reason.value))
                 status, error = ("completed", None) if reason in SUCCESSES else ("failed", message)
             case Stopped(message=message):
+                await claim.change(partial(Memory.stopped, at=self._around.now()))
                 status, error = "cancelled", message
             case Refuse(reason=reason, message=message):
                 error = f"{reason.value}: {message}"

@@ -299,6 +299,19 @@ def test_the_deadline_counts_from_the_first_request_and_brings_reverted_volumes_
     assert isinstance(look(scene, wish, again), Act)
 
 
+def test_the_deadline_does_not_count_suspension() -> None:
+    scene = leftover("F12")
+    wish = Wish(JOB, deadline=timedelta(hours=1), settings=QUICK)
+    memory = until(scene, Kind.REVERT, wish=wish)
+    memory = memory.stopped(at=scene.now).resumed(at=scene.now + timedelta(days=1))
+    assert memory.first_request_at is not None
+    assert memory.resumed(at=scene.now + timedelta(days=2)) == memory, "resumed once"
+    scene.now = memory.first_request_at + timedelta(days=1, hours=1)
+    assert isinstance(look(scene, wish, memory), Act)
+    scene.now += timedelta(seconds=1)
+    assert isinstance(look(scene, wish, memory), Refuse)
+
+
 def test_requests_of_an_earlier_run_neither_time_out_a_new_one_nor_skip_its_preflight() -> None:
     scene = leftover("F12")
     _, memory = work(scene)
