@@ -29,7 +29,6 @@ FAILOVER_STATUSES = frozenset(
 )
 TRACKING_STATUSES = frozenset({"pending", "running", "completed", "failed", "cancelled"})
 
-SNAPSHOT_STEP = "multi-volume-snapshot-creation"
 INJECTION_STEP = "virtio-driver-injection"
 START_STEP = "vm-startup-and-validation"
 FINAL_SYNC_STEP = "final-sync"
