@@ -221,6 +221,8 @@ def _blocked(blocks: tuple[Block, ...], memory: Memory, assessment: Assessment) 
     if any(request.open for request in memory.requests):
         return Wait(None, "requests are in flight", IN_FLIGHT_POLL, assessment)
     blocks = blocks or assessment.blocks
+    if not blocks:
+        return Wait(None, "nothing can be done at this moment; looking again", IN_FLIGHT_POLL, assessment)
     waits = [block for block in blocks if not needs_person(block.reason)]
     # While the job may still be running nothing else is worth saying: what else is wrong may be its work in progress.
     first = (
