@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from failed_execution_cleanup.appliance.doors import Doors
-from failed_execution_cleanup.appliance.errors import ApplianceError, NotExecuted, NotFound, Refused
+from failed_execution_cleanup.appliance.errors import ApplianceError, NotExecuted, NotFound, Refused, Unknown
 from failed_execution_cleanup.appliance.ossea import AsyncJob, JobStatus
 from failed_execution_cleanup.appliance.volume_daemon import Operation
 from failed_execution_cleanup.recovery.actions import Action, Kind
@@ -126,7 +126,16 @@ class Performer:
                     return await ossea.expunge_vm(action.object, custom_job_id=custom)
         except Refused:
             # 431 is also the answer to a job id that was accepted before (CloudStack facts 1.6).
-            if await ossea.query_job(custom) is None:
+            try:
+                known = await ossea.query_job(custom)
+            except NotExecuted as unasked:
+                # The look failed, not the request: it must not pass for a request that was never sent.
+                raise Unknown(
+                    f"{action.kind} of {action.object} was refused, and its job cannot be asked for.",
+                    system="OSSEA",
+                    remedy="Its state is read again.",
+                ) from unasked
+            if known is None:
                 raise
             return custom
         raise ValueError(f"{action.kind} is not a request")  # a mistake of ours: database actions go another way

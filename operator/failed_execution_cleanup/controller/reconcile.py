@@ -26,7 +26,7 @@ from failed_execution_cleanup.resources.cleanup import CleanupStatus, FailedExec
 from failed_execution_cleanup.resources.conditions import ConditionStatus, get_condition
 from failed_execution_cleanup.resources.identifiers import FINALIZER
 from failed_execution_cleanup.resources.reasons import ConditionType
-from failed_execution_cleanup.run.cleanup import Cleanup, Limits
+from failed_execution_cleanup.run.cleanup import Cleanup, Limits, job_mismatch
 from failed_execution_cleanup.run.order import Progress
 from failed_execution_cleanup.run.queue import Lane, Result, WorkQueue
 
@@ -37,6 +37,9 @@ Key = tuple[str, str]
 
 LOOK_AGAIN_SECONDS: Final = 300.0
 """How soon a refused cleanup is looked at again: its reason may have been cleared in the product or in OSSEA."""
+
+_UNRELEASED: Final = frozenset({Reason.APPLIANCE_UNREACHABLE, Reason.CLAIMED_ELSEWHERE})
+"""Waits that end a run, or keep it from going on, without a word from the database that the claim was released."""
 
 _FINAL: Final = {reason.value for reason in FINAL_FAILURES | HELD}
 
@@ -105,8 +108,8 @@ class Reconciler:
         if not await reporter.finish(progress):
             return Result.requeue_after(5.0)
         if ours or FINALIZER in writer.cleanup.metadata.finalizers:
-            gone = writer.cleanup.metadata.deletion_timestamp is not None
-            if not (gone and isinstance(progress.decision, Wait)):
+            deleting = writer.cleanup.metadata.deletion_timestamp is not None
+            if not _may_be_claimed(progress.decision, deleting=deleting):
                 await writer.drop_finalizer()
         await asyncio.gather(*notes)
         return _next(progress.decision)
@@ -148,11 +151,7 @@ def _without_a_look(cleanup: FailedExecutionCleanup) -> Progress | None:
     """
     status, wanted = cleanup.status, cleanup.spec.failover_job_id
     if status.failed_job is not None and wanted not in (None, status.failed_job.id):
-        message = (
-            f"this cleanup is bound to failover job {status.failed_job.id}, and failoverJobID says {wanted}: create a new resource for "
-            "that job."
-        )
-        return Progress(Refuse(Reason.JOB_MISMATCH, message, Assessment()))
+        return Progress(job_mismatch(status.failed_job.id, wanted))
     if is_finished(status) and cleanup.requested_at == status.last_handled_request:
         return Progress(Stopped("finished; nothing is touched without a new request.", (), Assessment()))
     ready = get_condition(status.conditions, ConditionType.READY)
@@ -164,6 +163,11 @@ def _without_a_look(cleanup: FailedExecutionCleanup) -> Progress | None:
     if order_of(cleanup, frozenset()).stopping:
         return Progress(Stopped("stopped; nothing is claimed.", (), Assessment()))
     return None
+
+
+def _may_be_claimed(decision: Decision, *, deleting: bool) -> bool:
+    """Whether a claim of ours may be left in the database: then a deletion must still wait for what it left behind."""
+    return isinstance(decision, Wait) and (deleting or decision.reason in _UNRELEASED)
 
 
 def _wait(error: ApplianceError) -> Wait:

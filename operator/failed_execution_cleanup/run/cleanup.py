@@ -86,7 +86,7 @@ class Cleanup:
         world = await self._around.observe(lock)
         pinned = await _pinned(lock, world, order)
         if pinned is not None and order.job_id not in (None, pinned):
-            return Progress(_mismatch(order, pinned), world)
+            return Progress(job_mismatch(pinned, order.job_id), world)
         job_id = order.job_id or pinned or newest_job_id(world.records)
         stored = await lock.load_claim(job_id) if job_id else None
         memory = load_memory(stored.memory if stored else None, job_id or "")
@@ -199,8 +199,9 @@ async def _pinned(lock: ContextLock, world: World, order: Order) -> str | None:
     return None
 
 
-def _mismatch(order: Order, pinned: str) -> Refuse:
-    message = f"this cleanup is bound to failover job {pinned}, and failoverJobID says {order.job_id}: create a new resource for that job."
+def job_mismatch(pinned: str, wanted: str | None) -> Refuse:
+    """The stop of a cleanup that is bound to one job and asked for another."""
+    message = f"this cleanup is bound to failover job {pinned}, and failoverJobID says {wanted}: create a new resource for that job."
     return Refuse(Reason.JOB_MISMATCH, message, Assessment())
 
 
