@@ -103,6 +103,7 @@ class Closing:
         newest_failover: highest `failover_jobs.id` of the context (0: none); a newer one aborts.
         message: error text for the closed rows.
         dead_replications: `replication_jobs.id` of open rows whose deadness a person vouched for (ZombieJob).
+        nameless: `job_tracking.id` of those rows that name no context and are proven to be of this VM.
     """
 
     context_id: str
@@ -114,6 +115,7 @@ class Closing:
     newest_failover: int
     message: str
     dead_replications: tuple[str, ...] = ()
+    nameless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from . import guards
 from .actions import Action, Kind
 from .activity import activity
+from .approval import adopted, allows, executes, mark, needs_mark, plan_of
 from .goals import Wish
 from .guards import Block
 from .incident import Incident, newest_job_id, resolve, superseded_by
-from .memory import Memory
-from .plan import CLEANUP_REQUIRED, Assessment, VolumeAssessment, assess
+from .memory import Approval, Memory
+from .plan import Assessment, VolumeAssessment, assess
 from .reasons import Reason, needs_person
 from .restore_points import BACKED_UP, revert_quiet_until
 from .volumes import Holder
@@ -68,7 +69,6 @@ class Stopped:
 Decision = Done | Wait | Refuse | Act | Stopped
 
 IN_FLIGHT_POLL = timedelta(seconds=5)
-OWNER_ALIVE = timedelta(seconds=15)
 QUIET_WHY = "the engine did not end the job itself: nothing is deleted or closed before it stayed quiet"
 HOME_ALLOWED = frozenset(
     {
@@ -81,7 +81,6 @@ HOME_ALLOWED = frozenset(
     }
 )
 """Guards that still allow a call by rule 7: reverted volumes are brought home before the stop (rule 19)."""
-BESIDE_VOLUMES = frozenset({Kind.STOP_VM, Kind.DESTROY_VM, Kind.EXPUNGE_VM, Kind.SET_MODE, Kind.CREATE_EXPORT})
 SETTLED_DETACH_STATES = frozenset({"Stopped", "Destroyed"})
 
 
@@ -133,7 +132,8 @@ def _superseded(world: World, incident: Incident, wish: Wish, memory: Memory, ne
     return Refuse(
         Reason.SUPERSEDED_IN_RUN,
         f"a newer failover job {newest} began while {incident.job_id} was being cleaned up: nothing more is touched. "
-        + (away or "All volumes are on the appliance."),
+        + (f"{away}. " if away else "All volumes are on the appliance. ")
+        + "Look at them, and create a new resource if the newer failover failed as well.",
         assessment,
     )
 
@@ -151,8 +151,10 @@ def _done(assessment: Assessment, memory: Memory) -> Done:
 def _act(world: World, incident: Incident, wish: Wish, memory: Memory, assessment: Assessment) -> Decision:
     now = world.records.clock.utc
     started = memory.first_request_at
-    timed_out = started is not None and now > started + wish.deadline + memory.stopped_for
-    stopping = wish.stopping or timed_out
+    timed_out = started is not None and now > started + wish.deadline + memory.paused(until=now)
+    approval = adopted(wish, memory, plan_of(world, assessment))
+    asked_to_stop = wish.stopping or not executes(wish, approval)
+    stopping = asked_to_stop or timed_out
     found = _found_blocks(world, incident, wish, memory, assessment)
     single = tuple(block for v in assessment.volumes for block in v.blocks)
     if memory.touched:
@@ -169,26 +171,57 @@ def _act(world: World, incident: Incident, wish: Wish, memory: Memory, assessmen
             if home:
                 return Act(tuple(home), assessment)
         if stopping and not settling:
-            return _stopped(wish, assessment, timed_out=timed_out)
+            return _stopped(wish, assessment, asked=asked_to_stop)
         return _blocked(everywhere, memory, assessment)
 
+    outside: list[Action] = []
+    if not stopping and not memory.touched:
+        # A plan that is out of date is not begun, not even the part of it that still holds.
+        outside = [action for action in plan_of(world, assessment) if not allows(approval, action)]
+        if outside and not settling:
+            return _unapproved(outside, approval, assessment)
     actions, waits = _enabled(world, incident, wish, memory, assessment, stopping=stopping)
+    if actions and not stopping:
+        if needs_mark(world, assessment.steps):
+            actions = [mark(world)]
+        outside = [action for action in actions if not _may_begin(action, approval, assessment)]
+        actions = [action for action in actions if action not in outside]
     if actions:
-        # On a closed incident with only a VM to remove there is nothing to keep the scheduler from (C06), and nothing to write back.
-        marked = world.records.context.current_status == CLEANUP_REQUIRED
-        if not marked and not stopping and any(step.kind not in BESIDE_VOLUMES for step in assessment.steps):
-            context_id = world.records.context.context_id
-            why = "the context becomes cleanup_required, so that the scheduler leaves this VM alone"
-            actions = [Action(Kind.MARK_CONTEXT, context_id, why)]
         return Act(tuple(actions), assessment)
     if settling:
         return Wait(None, "requests are in flight", IN_FLIGHT_POLL, assessment)
     retries = [wait for wait in waits if wait.reason is None]
     if stopping and not retries:
-        return _stopped(wish, assessment, timed_out=timed_out)
+        return _stopped(wish, assessment, asked=asked_to_stop)
     if waits:
         return min(retries if stopping else waits, key=lambda wait: wait.after)
+    if outside:
+        home, _ = _enabled(world, incident, wish, memory, assessment, stopping=True)
+        if home:
+            return Act(tuple(home), assessment)
+        unapproved = [step for step in assessment.steps if not allows(approval, step)]
+        return _unapproved(unapproved or outside, approval, assessment)
     return _blocked(single, memory, assessment)
+
+
+def _may_begin(action: Action, approval: Approval | None, assessment: Assessment) -> bool:
+    """Whether an action is approved; a volume is detached only if all that makes it necessary is."""
+    if action.kind is not Kind.DETACH:
+        return allows(approval, action)
+    steps = next(v.steps for v in assessment.volumes if v.volume.id == action.volume_id)
+    return all(allows(approval, step) for step in steps)
+
+
+def _unapproved(outside: list[Action], approval: Approval | None, assessment: Assessment) -> Refuse:
+    """The stop before an action that nobody approved (rule 19)."""
+    named = "; ".join(f"{action.kind} {action.object} ({action.why})" for action in outside[:3])
+    more = f"; and {len(outside) - 3} more" if len(outside) > 3 else ""
+    approved = approval.plan_hash if approval is not None else ""
+    return Refuse(
+        Reason.AWAITING_APPROVAL,
+        f"{len(outside)} action(s) are not in the approved plan {approved}: {named}{more}. Read the plan and approve its digest.",
+        assessment,
+    )
 
 
 def _found_blocks(
@@ -196,11 +229,12 @@ def _found_blocks(
 ) -> tuple[Block, ...]:
     vms = assessment.vms
     found = [
-        *guards.claims(world, incident.job_id, OWNER_ALIVE),
+        *guards.claims(world, incident.job_id, wish.settings.owner_alive),
         *guards.alive(incident, world, wish),
         *guards.replication(world, wish),
         *guards.foreign_rows(incident, world, wish),
         *guards.live(incident, world, wish, memory, vms),
+        *guards.moving_vm(incident, world, memory, vms),
         *guards.running_vm(incident, wish, vms, memory),
         *guards.stop_failing(wish, memory, vms),
         *guards.unknown_disks(world.records),
@@ -237,13 +271,16 @@ def _blocked(blocks: tuple[Block, ...], memory: Memory, assessment: Assessment) 
     return Wait(first.reason, first.message, first.retry_after, assessment)
 
 
-def _stopped(wish: Wish, assessment: Assessment, *, timed_out: bool) -> Decision:
+def _stopped(wish: Wish, assessment: Assessment, *, asked: bool) -> Decision:
     away = tuple(v.volume.label for v in assessment.volumes if v.holder is not Holder.OMA)
     named = f"; not on the appliance: {', '.join(away)}" if away else "; all volumes are on the appliance"
-    if timed_out and not wish.stopping:
-        hours = wish.deadline.total_seconds()
+    if not asked:
+        seconds = wish.deadline.total_seconds()
         return Refuse(
-            Reason.DEADLINE_EXCEEDED, f"not finished {hours:.0f} s after the first request{named}.", assessment
+            Reason.DEADLINE_EXCEEDED,
+            f"not finished {seconds:.0f} s after the first request{named}. Look at status.volumes for what took so long; raise "
+            "deadlineSeconds, or ask again with the annotation failover.ossea.io/requestedAt.",
+            assessment,
         )
     return Stopped(f"stopped as asked{named}.", away, assessment)
 

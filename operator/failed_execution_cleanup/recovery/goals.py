@@ -47,7 +47,11 @@ class Settings:
     """Pause after a first failed attempt; doubles."""
     tries: int = 3
     force_stop: bool = False
+    stop_timeout: timedelta = timedelta(seconds=300)
+    """How long a guest has to shut down before a person is asked (rule 15)."""
     oma_vm_id: str | None = None
+    owner_alive: timedelta = timedelta(seconds=45)
+    """How long after its last heartbeat the owner of another claim may still have a request on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,16 @@ class Wish:
         waivers: those of the spec that the appliance allows.
         stopping: suspended, deleted or timed out: bring reverted volumes home, start nothing else (rule 19).
         deadline: longest time from the first mutating request.
+        execute: False in mode Plan: nothing is begun unless the plan was approved.
+        approved_plan: digest of the plan a person approved; None: no approval is asked for in mode Execute.
     """
 
     job_id: str | None = None
     waivers: frozenset[Waiver] = frozenset()
     stopping: bool = False
     deadline: timedelta = timedelta(hours=4)
+    execute: bool = True
+    approved_plan: str | None = None
     settings: Settings = field(default_factory=Settings)
 
     def waived(self, reason: str, *objects: str) -> Waiver | None:

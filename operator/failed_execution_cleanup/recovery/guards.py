@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from .actions import Kind
+from .actions import Action, Kind
 from .activity import is_ours
 from .goals import Wish
 from .incident import (
@@ -18,12 +18,13 @@ from .incident import (
     TERMINAL_TRACKING,
     TRACKING_STATUSES,
     Incident,
+    as_utc,
     is_failover,
     is_open,
     is_product_cleanup,
     is_rollback,
 )
-from .memory import Memory
+from .memory import Memory, Outcome
 from .reasons import Reason
 from .restore_points import Evidence, Restore
 from .volumes import Holder, Volume, volumes_of
@@ -39,7 +40,11 @@ GONE_VM = frozenset({"Expunging"})
 SETTLED_VM = frozenset({"Running", "Stopped", "Destroyed", "Expunging", "Error"})
 MOVING_VM = frozenset({"Starting", "Stopping", "Migrating", "Shutdown"})
 MOVING_VOLUME = frozenset({"Attaching", "Creating", "Migrating", "Snapshotting", "Resizing", "Copying"})
+ANSWERING_HOST = frozenset({"Up"})
 ACTIVE_OPERATION = frozenset({"pending", "executing"})
+MOVING_LIMIT = timedelta(hours=1)
+"""Age after which a state of transition without a job is nobody's work any more: the cloud itself gives up its jobs after
+`job.cancel.threshold.minutes` and `vm.op.cancel.interval`, both an hour (CloudStack facts 1.5 and section 5)."""
 RECHECK = timedelta(seconds=15)
 ACCEPT_CONTENT = "AcceptContent"
 HOUR = timedelta(hours=1)
@@ -125,7 +130,7 @@ def identity(incident: Incident, world: World) -> Iterator[Block]:
 def _unexpected(obj: str, column: str, value: object) -> Block:
     return Block(
         Reason.UNEXPECTED_STATE,
-        f"{column} of {obj} is {value!r}, which is outside the states this software knows to be safe: look at the row, correct it.",
+        f"{column} of {obj} is {value!r}, which is outside the states this software knows to be safe: look at it and correct it.",
         obj,
     )
 
@@ -168,7 +173,8 @@ def alive(incident: Incident, world: World, wish: Wish) -> Iterator[Block]:
         if is_open(row) and stamp is not None and clock.age(stamp) < limit:
             yield Block(
                 Reason.FAILOVER_STILL_RUNNING,
-                f"a product cleanup without context id ({row.id}) is running and may be working on this VM.",
+                f"a product cleanup without context id ({row.id}) is running and may be working on this VM: the cleanup goes on when that "
+                f"one has ended, or was silent for {_ago(limit)}.",
                 row.id,
                 retry_after=limit - clock.age(stamp),
             )
@@ -222,7 +228,7 @@ def foreign_rows(incident: Incident, world: World, wish: Wish) -> Iterator[Block
         if stamp is not None and clock.age(stamp) < limit:
             yield Block(
                 Reason.OPERATION_IN_FLIGHT,
-                f"job {row.id} ({row.operation}) of this VM is {row.status}.",
+                f"job {row.id} ({row.operation}) of this VM is {row.status}: the cleanup goes on when it has ended.",
                 row.id,
                 retry_after=limit - clock.age(stamp),
             )
@@ -245,7 +251,8 @@ def in_flight(world: World, wish: Wish, memory: Memory, vms: tuple[CloudVM, ...]
         if left > timedelta(0):
             yield Block(
                 Reason.OPERATION_IN_FLIGHT,
-                f"the Volume Daemon's {operation.type} {operation.id} of volume {operation.volume_id} is {operation.status}.",
+                f"the Volume Daemon's {operation.type} {operation.id} of volume {operation.volume_id} is {operation.status}: the "
+                "cleanup goes on when it has ended.",
                 operation.id,
                 volume_id=operation.volume_id,
                 retry_after=min(left, RECHECK),
@@ -257,7 +264,7 @@ def in_flight(world: World, wish: Wish, memory: Memory, vms: tuple[CloudVM, ...]
             if job_id and job_id not in ours and not memory.in_flight(volume.id):
                 yield Block(
                     Reason.OPERATION_IN_FLIGHT,
-                    f"OSSEA job {job_id} on {label} is pending.",
+                    f"OSSEA job {job_id} on {label} is pending: the cleanup goes on when it has ended.",
                     job_id,
                     volume_id=volume.id,
                     retry_after=RECHECK,
@@ -265,7 +272,9 @@ def in_flight(world: World, wish: Wish, memory: Memory, vms: tuple[CloudVM, ...]
     for vm in vms:
         if vm.job_id and vm.job_id not in ours and not memory.in_flight(vm.id):
             yield Block(
-                Reason.OPERATION_IN_FLIGHT, f"OSSEA job {vm.job_id} on VM {vm.name} ({vm.id}) is pending.", vm.job_id
+                Reason.OPERATION_IN_FLIGHT,
+                f"OSSEA job {vm.job_id} on VM {vm.name} ({vm.id}) is pending: the cleanup goes on when it has ended.",
+                vm.job_id,
             )
 
 
@@ -277,8 +286,10 @@ def claims(world: World, job_id: str, owner_alive: timedelta) -> Iterator[Block]
         if claim.heartbeat_age < owner_alive.total_seconds():
             yield Block(
                 Reason.CLAIMED_ELSEWHERE,
-                f"another cleanup of this VM (job {claim.job_id}) is being worked on by {claim.owner}.",
+                f"another cleanup of this VM (job {claim.job_id}) is being worked on by {claim.owner}: this one goes on when that one has "
+                "ended; to end it, suspend or delete it.",
                 claim.id,
+                retry_after=timedelta(seconds=owner_alive.total_seconds() - claim.heartbeat_age),
             )
 
 
@@ -304,14 +315,47 @@ def live(incident: Incident, world: World, wish: Wish, memory: Memory, vms: tupl
         )
 
 
+def moving_vm(incident: Incident, world: World, memory: Memory, vms: tuple[CloudVM, ...]) -> Iterator[Block]:
+    """A VM in transition is the cloud's work in progress; without a job, and for too long, it is stuck and a person's matter."""
+    for vm in vms:
+        label = f"VM {vm.name} ({vm.id})"
+        if vm.state not in SETTLED_VM | MOVING_VM:
+            yield _unexpected(label, "OSSEA state", vm.state)
+        if vm.state not in MOVING_VM or memory.in_flight(vm.id) or stop_pending(memory, vm):
+            continue
+        age = _still_for(incident, world, memory, vm.id, vm.created)
+        if vm.job_id is None and age > MOVING_LIMIT:
+            yield Block(
+                Reason.UNEXPECTED_STATE,
+                f"{label} is {vm.state} for {_ago(age)} and no OSSEA job is at work on it: an administrator of OSSEA must bring it to "
+                "Stopped, or destroy it when it holds no volume of this VM's replica.",
+                vm.id,
+            )
+        else:
+            yield Block(
+                Reason.OPERATION_IN_FLIGHT,
+                f"{label} is {vm.state}: the cleanup goes on when OSSEA is done with it.",
+                vm.id,
+            )
+
+
+def _still_for(
+    incident: Incident, world: World, memory: Memory, obj: str, created: datetime | None = None
+) -> timedelta:
+    """How long nothing is known to have happened to an object: neither by the product nor by us."""
+    clock = world.records.clock
+    stamps = [as_utc(incident.newest_activity, clock)]
+    stamps += [created] if created is not None else []
+    stamps += [
+        (r.settled_at or r.sent_at).replace(tzinfo=UTC) for r in memory.requests if obj in (r.object, r.volume_id)
+    ]
+    return clock.utc.replace(tzinfo=UTC) - max(stamps)
+
+
 def running_vm(incident: Incident, wish: Wish, vms: tuple[CloudVM, ...], memory: Memory) -> Iterator[Block]:
     """A Running VM of the incident may be in use: refused until stopped or waived; a live one cannot be waived (F28, F29)."""
     for vm in vms:
-        if vm.state in MOVING_VM and not memory.in_flight(vm.id):
-            yield Block(Reason.OPERATION_IN_FLIGHT, f"VM {vm.name} ({vm.id}) is {vm.state}.", vm.id)
-        elif vm.state not in SETTLED_VM | MOVING_VM:
-            yield _unexpected(f"VM {vm.name} ({vm.id})", "OSSEA state", vm.state)
-        if vm.state != "Running":
+        if vm.state != "Running" or memory.in_flight(vm.id):
             continue
         if incident.live:
             yield Block(
@@ -326,10 +370,11 @@ def running_vm(incident: Incident, wish: Wish, vms: tuple[CloudVM, ...], memory:
                 "stopped, its changes discarded and the VM destroyed.",
                 vm.id,
             )
-        elif vm.host_state is not None and vm.host_state.lower() not in {"up", "enabled"}:
+        elif vm.host_state is not None and vm.host_state not in ANSWERING_HOST:
             yield Block(
                 Reason.HOST_UNKNOWN,
-                f"the host of VM {vm.name} ({vm.id}) is {vm.host_state}: the guest may still write. Bring the host up.",
+                f"the host of VM {vm.name} ({vm.id}) is {vm.host_state}: the guest may still write, and a stop would only change a row. "
+                "An administrator of OSSEA brings the host up, or makes sure that it is switched off and stops the VM.",
                 vm.id,
             )
 
@@ -337,9 +382,11 @@ def running_vm(incident: Incident, wish: Wish, vms: tuple[CloudVM, ...], memory:
 def vm_snapshots(world: World) -> Iterator[Block]:
     """Snapshots of whole VMs block attach, detach and revert (CloudStack facts 2.4, 2.5)."""
     for snapshot in world.cloud.vm_snapshots:
+        vm = world.cloud.vms.get(snapshot.vm_id)
         yield Block(
             Reason.VM_SNAPSHOTS_PRESENT,
-            f"VM {snapshot.vm_id} has the VM snapshot {snapshot.name} ({snapshot.id}), which blocks attach and detach: remove it in OSSEA.",
+            f"VM {vm.name if vm else ''} ({snapshot.vm_id}) has the VM snapshot {snapshot.name} ({snapshot.id}), which blocks attach and "
+            "detach: remove it in OSSEA.",
             snapshot.id,
         )
 
@@ -367,9 +414,16 @@ def unknown_disks(records: Records) -> Iterator[Block]:
 
 
 def volume(
-    volume: Volume, restore: Restore, world: World, wish: Wish, memory: Memory, vms: tuple[CloudVM, ...]
+    volume: Volume,
+    restore: Restore,
+    steps: tuple[Action, ...],
+    incident: Incident,
+    world: World,
+    wish: Wish,
+    memory: Memory,
+    vms: tuple[CloudVM, ...],
 ) -> Iterator[Block]:
-    """What keeps one volume from being worked on."""
+    """What keeps one volume from being worked on; tries of a step that is not wanted any more do not count."""
     tries = wish.settings.tries
 
     def block(reason: Reason, message: str) -> Block:
@@ -402,11 +456,28 @@ def volume(
             "volume off it before it goes with the VM.",
         )
     if cloud.state in MOVING_VOLUME and not memory.in_flight(volume.id):
-        yield Block(Reason.OPERATION_IN_FLIGHT, f"{volume.label} is {cloud.state}.", volume.id, volume_id=volume.id)
+        age = _still_for(incident, world, memory, volume.id)
+        if cloud.job_id is None and age > MOVING_LIMIT:
+            yield block(
+                Reason.UNEXPECTED_STATE,
+                f"{volume.label} is {cloud.state} for {_ago(age)} and no OSSEA job is at work on it: an administrator of OSSEA must bring "
+                "it to Ready.",
+            )
+        else:
+            yield block(
+                Reason.OPERATION_IN_FLIGHT,
+                f"{volume.label} is {cloud.state}: the cleanup goes on when OSSEA is done with it.",
+            )
     elif cloud.state != "Ready" and not memory.in_flight(volume.id):
         yield block(
             Reason.UNEXPECTED_STATE,
             f"{volume.label} is {cloud.state} where only Ready is safe: an administrator of OSSEA must look at it.",
+        )
+    if memory.correcting and any(step.kind is Kind.REVERT for step in steps):
+        yield block(
+            Reason.DRIFT_NEEDS_REVERT,
+            f"{volume.label} drifted and would have to be reverted, which is never done without a person's word: check that nothing "
+            "written since is needed, then ask for a new run with the annotation failover.ossea.io/requestedAt.",
         )
     yield from _data(volume, restore, wish, memory)
     for kind, obj, reason, hint in (
@@ -430,7 +501,7 @@ def volume(
         ),
     ):
         failures = memory.failures(kind, obj)
-        if len(failures) >= tries:
+        if len(failures) >= tries and any(step.kind is kind for step in steps):
             yield block(
                 reason,
                 f"{kind} of {volume.label} failed {len(failures)} times ({failures[-1].error or 'no effect'}): {hint}, then ask again "
@@ -483,16 +554,33 @@ def _data(volume: Volume, restore: Restore, wish: Wish, memory: Memory) -> Itera
 
 
 def stop_failing(wish: Wish, memory: Memory, vms: tuple[CloudVM, ...]) -> Iterator[Block]:
-    """A guest that ignores the stop (R03)."""
+    """A guest that ignores the stop (R03), or takes longer than it has (rule 15)."""
     for vm in vms:
         failures = memory.failures(Kind.STOP_VM, vm.id)
-        if vm.state == "Running" and len(failures) >= wish.settings.tries:
+        if stop_pending(memory, vm):
             yield Block(
                 Reason.STOP_FAILING,
-                f"VM {vm.name} ({vm.id}) was asked {len(failures)} times to stop and runs ({failures[-1].error or 'no effect'}): stop "
-                "it in OSSEA, or let an administrator set testVM.forceStop: Allowed.",
+                f"VM {vm.name} ({vm.id}) was asked to stop and did not within {_ago(wish.settings.stop_timeout)}; its OSSEA job "
+                f"{vm.job_id} is still pending, so no other stop is sent: shut the guest down in its console, or let an administrator of "
+                "OSSEA end the job. The cleanup goes on when the job has ended.",
                 vm.id,
             )
+        elif vm.state == "Running" and len(failures) >= wish.settings.tries:
+            force = "" if wish.settings.force_stop else ", or let an administrator set testVM.forceStop: Allowed"
+            yield Block(
+                Reason.STOP_FAILING,
+                f"VM {vm.name} ({vm.id}) was asked {len(failures)} times to stop and runs ({failures[-1].error or 'no effect'}): shut the "
+                f"guest down in its console{force}, then ask again with the annotation failover.ossea.io/requestedAt.",
+                vm.id,
+            )
+
+
+def stop_pending(memory: Memory, vm: CloudVM) -> bool:
+    """Whether a stop of ours was let go and its job is still at work, as far as the VM shows (rule 15)."""
+    last = memory.last(Kind.STOP_VM, vm.id)
+    return (
+        last is not None and last.outcome is Outcome.UNKNOWN and vm.job_id is not None and vm.job_id == last.external_id
+    )
 
 
 def foreign_disks(world: World, vms: tuple[CloudVM, ...]) -> Iterator[Block]:

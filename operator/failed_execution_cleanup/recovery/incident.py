@@ -5,7 +5,9 @@ The status columns of the product do not say what happened (appliance facts 0.7-
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -71,8 +73,8 @@ class Incident:
         tracking: None when the tracking row was purged or never written.
         failovers: the job and every other open failover job of the context, newest first.
         relatives: failover, rollback and product-cleanup rows of the context that began with or after the oldest of these jobs,
-            and older ones left open; newest first.
-        nameless: product cleanups without context id that began after the job; evidence only when they name this VM (rule 13).
+            and older ones left open; newest first. A product cleanup without context id is one when it is proven to be of this VM.
+        nameless: the other product cleanups without context id that began after the job; evidence only when they name this VM (rule 13).
     """
 
     job_id: str
@@ -156,6 +158,28 @@ class Incident:
         return newest.name if newest else None
 
 
+def is_of_this_vm(row: TrackingRow, records: Records) -> bool:
+    """Whether a row without context id is proven to be of this VM, so that it may be closed with the incident.
+
+    The product's cleanup works on one VM (appliance facts 3.1): the id of a volume or recorded snapshot of ours proves it, and so does
+    this VM's name as the whole value of an attribute, where no other vCenter has a VM of that name. A name inside a sentence may
+    belong to a VM whose name is longer: evidence at most (rule 13), never ground to write.
+    """
+    ids = {volume.volume_id for volume in records.volumes} | {volume.snapshot_id or "" for volume in records.volumes}
+    if mentions(row, ids):
+        return True
+    name = records.context.vm_name
+    quoted = {json.dumps(name), json.dumps(name, ensure_ascii=False)} if not records.namesakes else set()
+    return any(value in text for value in quoted for text in row.texts)
+
+
+def mentions(row: TrackingRow, words: Collection[str]) -> bool:
+    """Whether what a job wrote has one of these words in it, as a whole word; empty ones do not count."""
+    known = sorted(re.escape(word) for word in words if word)
+    pattern = re.compile(r"(?<![\w-])(" + "|".join(known) + r")(?![\w-])")
+    return bool(known) and any(pattern.search(text) for text in row.texts)
+
+
 def newest_job_id(records: Records) -> str | None:
     """Id of the newest job: a `failover_jobs` row, or an open failover tracking row newer than all of these (rule 1)."""
     newest = max(records.failovers, key=lambda row: row.row_id, default=None)
@@ -208,16 +232,6 @@ def resolve(records: Records, job_id: str) -> Incident | None:
     created_at = job.created_at if job else max(begun, default=records.clock.local)
     since = min(begun, default=created_at)
     own = {row.job_id for row in failovers} | {job_id}
-    relatives = tuple(
-        row
-        for row in records.tracking
-        if row.id in own
-        or (
-            row.context_id == records.context.context_id
-            and (is_failover(row) or is_rollback(row) or is_product_cleanup(row))
-            and (is_open(row) or row.started_at is None or row.started_at >= since)
-        )
-    )
     nameless = tuple(
         row
         for row in records.tracking
@@ -225,6 +239,17 @@ def resolve(records: Records, job_id: str) -> Incident | None:
         and row.id not in own
         and is_product_cleanup(row)
         and (row.started_at is None or row.started_at >= since)
+    )
+    proven = {row.id for row in nameless if is_of_this_vm(row, records)}
+    relatives = tuple(
+        row
+        for row in records.tracking
+        if row.id in own | proven
+        or (
+            row.context_id == records.context.context_id
+            and (is_failover(row) or is_rollback(row) or is_product_cleanup(row))
+            and (is_open(row) or row.started_at is None or row.started_at >= since)
+        )
     )
     live = any(row.job_type == "live" for row in failovers) or (
         job is None and "live-failover" in (tracking.operation if tracking else "")
@@ -236,7 +261,7 @@ def resolve(records: Records, job_id: str) -> Incident | None:
         tracking=tracking,
         failovers=failovers,
         relatives=relatives,
-        nameless=nameless,
+        nameless=tuple(row for row in nameless if row.id not in proven),
         created_at=created_at,
     )
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from .actions import Action, Kind, Phase
+from .world import ContentVerdict
 
 
 class Outcome(StrEnum):
@@ -73,6 +74,19 @@ class PhaseRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """A plan that a person approved.
+
+    Attributes:
+        plan_hash: digest by which it was approved.
+        actions: what may be done, see `approval.approved_key`; none while the digest fits no observed plan.
+    """
+
+    plan_hash: str
+    actions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """All a new owner needs to go on.
 
@@ -88,6 +102,9 @@ class Memory:
         marked_from: status the context had before this run marked it `cleanup_required`.
         tries_from: attempts before it do not count as failures any more: a person asked again.
         finished: reason of the end, when the run ended clean or final.
+        verdict: what the last run to the end said of the content; it outlives a new run's beginning.
+        approval: the plan this run keeps to; None when no approval was asked for. A run asked for again needs a new one.
+        correcting: this run puts right what drifted after the end, which nobody asked for: it never reverts (rule 18).
     """
 
     job_id: str
@@ -104,6 +121,9 @@ class Memory:
     marked_from: str | None = None
     tries_from: datetime | None = None
     finished: str | None = None
+    verdict: ContentVerdict | None = None
+    approval: Approval | None = None
+    correcting: bool = False
 
     def with_phase(self, *, phase: Phase, record: PhaseRecord) -> Memory:
         """Memory in which a phase got as far as this."""
@@ -119,12 +139,25 @@ class Memory:
             return self
         return replace(self, stopped_at=None, stopped_for=self.stopped_for + (at - self.stopped_at))
 
+    def paused(self, *, until: datetime) -> timedelta:
+        """How long the run was suspended in all, a suspension that still lasts included."""
+        return self.stopped_for + (until - self.stopped_at if self.stopped_at is not None else timedelta(0))
+
     def with_waiver(self, *, reason: str, obj: str) -> Memory:
         """Memory in which a waiver was needed."""
         return replace(self, waivers_used=(*self.waivers_used, (reason, obj)))
 
-    def again(self, at: datetime, token: str | None) -> Memory:
-        """Memory of a new run that a person asked for.
+    def ended(self, *, reason: str, at: datetime, suspects: tuple[str, ...] | None) -> Memory:
+        """Memory of a run that came to its end; `suspects` is None where no volume was looked at."""
+        verdict = self.verdict if suspects is None else ContentVerdict(at, suspects)
+        return replace(self, finished=reason, verdict=verdict)
+
+    def with_approval(self, *, approval: Approval) -> Memory:
+        """Memory of a run that keeps to an approved plan."""
+        return replace(self, approval=approval)
+
+    def again(self, at: datetime, token: str | None, *, correcting: bool = False) -> Memory:
+        """Memory of a new run: one that a person asked for, or one that corrects drift.
 
         All requests stay: reverts and deletes explain snapshots that are gone (rule 12), and an attempt counted from one again would
         carry the job id of an old one, which the server takes for the same request.
@@ -136,6 +169,8 @@ class Memory:
             asker=self.asker,
             handled_request=token,
             tries_from=at,
+            verdict=self.verdict,
+            correcting=correcting,
         )
 
     def of(self, kind: Kind, obj: str | None = None, *, volume_id: str | None = None) -> Iterator[Request]:

@@ -14,7 +14,8 @@ from . import guards
 from .actions import Action, Closing, Kind, Phase
 from .goals import Goal, GoalState, Wish
 from .guards import Block, accepts_content, holder_of
-from .incident import TERMINAL_FAILOVER, TERMINAL_TRACKING, Incident, test_vms
+from .incident import TERMINAL_FAILOVER, TERMINAL_TRACKING, Incident, is_product_cleanup, test_vms
+from .leftovers import Leftover, beside_the_goal
 from .memory import Memory, Outcome
 from .reasons import Reason
 from .restore_points import BACKED_UP, COMPLETED_REPLICATION, Evidence, Restore, restore_of
@@ -42,15 +43,6 @@ class VolumeAssessment:
     blocks: tuple[Block, ...]
     suspect: bool
     unproven: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """Something found that is not ours to remove, or could not be removed: reported, never blocking."""
-
-    kind: str
-    id: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +94,7 @@ def assess(world: World, incident: Incident, wish: Wish, memory: Memory) -> Asse
     vm_steps, vm_leftovers, vm_blocks = _vm_steps(wish, memory, vms)
     closing = None
     if open_rows or world.records.context.current_status != target:
-        closing = _closing(world, incident, target, why)
+        closing = closing_to(world, incident, target, why)
     leftovers = [
         Leftover("Snapshot", snapshot.id, f"{snapshot.name} of {v.volume.label}: {reason}")
         for v in volumes
@@ -120,7 +112,7 @@ def assess(world: World, incident: Incident, wish: Wish, memory: Memory) -> Asse
         vm_steps=vm_steps,
         closing=closing,
         blocks=tuple(vm_blocks),
-        leftovers=(*leftovers, *vm_leftovers),
+        leftovers=(*leftovers, *vm_leftovers, *beside_the_goal(world, incident, tuple(v.volume for v in volumes))),
         target=target,
         undeserved=undeserved,
         undeserved_why=why,
@@ -138,7 +130,7 @@ def _assess_volume(
     vms: tuple[CloudVM, ...],
     settled: bool,
 ) -> VolumeAssessment:
-    restore = restore_of(world, incident, volume, memory)
+    restore = restore_of(world, incident, volume, memory, tries=wish.settings.tries)
     holder = holder_of(volume, world, vms)
     accepted = accepts_content(wish, volume.id)
     # On a closed incident whose context is ready, missing evidence alone is reported, never written (rule 13).
@@ -150,18 +142,20 @@ def _assess_volume(
             deletable=tuple(s for s in restore.deletable if s not in kept),
             leftovers=(*restore.leftovers, *((s, "kept: the content was accepted as it is") for s in kept)),
         )
+    steps = tuple(_volume_steps(world, volume, restore, holder, accepted=accepted))
     blocks = tuple(
         block
-        for block in guards.volume(volume, restore, world, wish, memory, vms)
+        for block in guards.volume(volume, restore, steps, incident, world, wish, memory, vms)
         if not (unproven and block.reason is Reason.SNAPSHOT_MISSING)
     )
     return VolumeAssessment(
         volume=volume,
         holder=holder,
         restore=restore,
-        steps=tuple(_volume_steps(world, volume, restore, holder, accepted=accepted)),
+        steps=steps,
         blocks=blocks,
-        suspect=restore.modified and not unproven and (restore.point is None or accepted),
+        suspect=restore.doubt is not None
+        or (restore.modified and not unproven and (restore.point is None or accepted)),
         unproven=unproven,
     )
 
@@ -267,9 +261,8 @@ def _vm_steps(
         if vm.state in guards.GONE_VM:
             continue
         if vm.state in {"Running", *guards.MOVING_VM}:
-            forced = (
-                wish.settings.force_stop and bool(memory.failures(Kind.STOP_VM, vm.id)) and vm.host_state is not None
-            )
+            ended = any(r.outcome is not Outcome.REFUSED for r in memory.failures(Kind.STOP_VM, vm.id))
+            forced = wish.settings.force_stop and ended and vm.host_state in guards.ANSWERING_HOST
             steps.append(Action(Kind.STOP_VM, vm.id, f"{label}: is {vm.state}", vm_id=vm.id, forced=forced))
         expunge_refused = any(
             r.outcome is Outcome.REFUSED
@@ -320,11 +313,13 @@ def _open_rows(incident: Incident) -> bool:
 def _deserved(world: World, suspects: tuple[VolumeAssessment, ...]) -> tuple[str, Reason | None, str]:
     """Status the context deserves (rule 17): ready only with a consistent replica."""
     if suspects:
-        names = ", ".join(v.volume.label for v in suspects)
+        doubts = {v.restore.doubt: None for v in suspects if v.restore.doubt is not None}
+        because = f" ({'; '.join(doubts)})" if doubts else ""
         return (
             FAILED,
             Reason.CLEANED_DATA_SUSPECT,
-            f"the content of {names} cannot be vouched for: replicate it in full, then ask again",
+            f"the content of {', '.join(v.volume.label for v in suspects)} cannot be vouched for{because}: replicate it in full, then "
+            "ask again with the annotation failover.ossea.io/requestedAt",
         )
     # One that is not alive and never ended counts as failed: alive ones are a guard's business.
     replications = world.records.replications
@@ -348,7 +343,8 @@ def _deserved(world: World, suspects: tuple[VolumeAssessment, ...]) -> tuple[str
     return READY, None, ""
 
 
-def _closing(world: World, incident: Incident, target: str, why: str) -> Action:
+def closing_to(world: World, incident: Incident, target: str, why: str) -> Action:
+    """The last transaction: what is open now is closed, and the context gets its target."""
     records = world.records
     tracking = tuple((row.id, row.status) for row in incident.relatives if row.status not in TERMINAL_TRACKING)
     steps = tuple(step.row_id for row in incident.relatives for step in row.steps if step.status == "running")
@@ -370,6 +366,7 @@ def _closing(world: World, incident: Incident, target: str, why: str) -> Action:
             dead_replications=tuple(
                 row.id for row in records.replications if row.status not in guards.TERMINAL_REPLICATION
             ),
+            nameless=tuple(row.id for row in incident.relatives if row.context_id is None and is_product_cleanup(row)),
         ),
     )
 

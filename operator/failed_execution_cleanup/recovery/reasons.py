@@ -28,6 +28,7 @@ class Reason(StrEnum):
     OUTSIDE_WINDOW = "OutsideWindow"
     QUIET_TIME = "QuietTime"
     # Only a person can help.
+    AWAITING_APPROVAL = "AwaitingApproval"
     NOTHING_FAILED = "NothingFailed"
     LIVE_FAILOVER = "LiveFailover"
     RUNNING_TEST_VM = "RunningTestVM"
@@ -52,6 +53,7 @@ class Reason(StrEnum):
     NOT_PERMITTED = "NotPermitted"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     SUPERSEDED_IN_RUN = "SupersededInRun"
+    DRIFT_NEEDS_REVERT = "DriftNeedsRevert"
 
 
 SUCCESSES = frozenset({Reason.CLEANED, Reason.ALREADY_CLEAN, Reason.NOTHING_TO_DO, Reason.SUPERSEDED})

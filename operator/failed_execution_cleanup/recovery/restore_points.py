@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -18,6 +17,7 @@ from .incident import (
     is_failover,
     is_product_cleanup,
     is_rollback,
+    mentions,
     snapshot_name_parts,
 )
 from .memory import Memory, Outcome, Request
@@ -51,6 +51,7 @@ class Restore:
         modified: the incident may have changed the content and nothing known has put it right.
         missing: a recorded snapshot that OSSEA does not show and that no delete of ours explains.
         evidence: what the product's rows say about reverts it made, when it removed the snapshots itself.
+        doubt: why the content was not the replica's even before the job that is cleaned up: then its snapshot holds no better.
     """
 
     point: CloudSnapshot | None
@@ -61,6 +62,7 @@ class Restore:
     modified: bool
     missing: str | None
     evidence: Evidence
+    doubt: str | None
 
     @property
     def suspect(self) -> bool:
@@ -68,8 +70,8 @@ class Restore:
         return self.modified and self.point is None
 
 
-def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory) -> Restore:
-    """Judge the snapshots of one volume."""
+def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory, *, tries: int) -> Restore:
+    """Judge the snapshots of one volume; one whose delete had no effect in so many tries is given up."""
     records = world.records
     synced = last_sync(records, volume)
     product = [s for s in volume.snapshots if is_product_made(s, volume, records)]
@@ -90,38 +92,38 @@ def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory)
             deletable.append(snapshot)
         elif snapshot.state not in {"Destroying", "Destroyed"}:
             leftovers.append((snapshot, f"never became {BACKED_UP} (state {snapshot.state})"))
-    point = usable[0] if usable else None
-    # Newest first, the restore point last: while anything is left to go wrong, it is still there.
-    deletable += [s for s in reversed(usable) if s is not point]
-    if point is not None:
-        deletable.append(point)
-    given_up = [s for s in deletable if len(memory.failures(Kind.DELETE_SNAPSHOT, s.id)) >= 3]
-    leftovers += [(s, "OSSEA refuses to delete it") for s in given_up]
-    deletable = [s for s in deletable if s not in given_up]
-
+    point = _restore_point(usable, volume, memory)
     newest = _newest_revert(memory, volume)
     put_right = (
         newest is not None and newest.outcome is Outcome.EFFECT and not _given_away(world, memory, volume, newest)
     )
     reverted = (
         put_right
-        and point is not None
         and newest is not None
-        and newest.object == point.id
         and newest.number == memory.number
+        and (point is None or newest.object == point.id)
     )
+    # Newest first, the restore point last: while anything is left to go wrong, it is still there.
+    if point is not None or reverted:
+        deletable += reversed(usable)
+    else:
+        leftovers += [(s, "newer than the snapshot this volume was reverted to, which is gone") for s in usable]
+    given_up = [s for s in deletable if len(memory.failures(Kind.DELETE_SNAPSHOT, s.id)) >= tries]
+    leftovers += [(s, "OSSEA refuses to delete it") for s in given_up]
+    deletable = [s for s in deletable if s not in given_up]
+
     removed_by_us = put_right and any(
         r.outcome is not Outcome.REFUSED for r in memory.of(Kind.DELETE_SNAPSHOT, volume_id=volume.id)
     )
     missing = _missing(volume, memory)
     evidence = Evidence.NONE if removed_by_us else product_reverts(incident, records, volume, memory)
-    healed = reverted or (point is None and (removed_by_us or evidence is Evidence.GOOD))
+    healed = reverted or (point is None and (put_right or evidence is Evidence.GOOD))
     in_doubt = newest is not None and newest.outcome is not Outcome.EFFECT
     doubtful = in_doubt or (point is None and evidence is Evidence.BAD)
     modified = (
         not healed
         and not _fully_synced(records, incident, volume, newest)
-        and (doubtful or may_be_modified(incident, volume))
+        and (doubtful or may_be_modified(incident, volume) or _was_running(world, volume, memory))
     )
     return Restore(
         point=point,
@@ -132,7 +134,15 @@ def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory)
         modified=modified,
         missing=missing,
         evidence=evidence,
+        doubt=doubt_before(records, incident, volume, memory),
     )
+
+
+def _restore_point(usable: list[CloudSnapshot], volume: Volume, memory: Memory) -> CloudSnapshot | None:
+    """The oldest usable snapshot (rule 3); none when the one that was reverted to is gone: what is newer holds what the failover wrote."""
+    gone_back_to = {r.object for r in memory.of(Kind.REVERT, volume_id=volume.id) if r.outcome is not Outcome.REFUSED}
+    oldest = usable[0] if usable else None
+    return None if oldest is not None and gone_back_to and oldest.id not in gone_back_to else oldest
 
 
 def is_product_made(snapshot: CloudSnapshot, volume: Volume, records: Records) -> bool:
@@ -199,6 +209,15 @@ def may_be_modified(incident: Incident, volume: Volume) -> bool:
     return volume.is_os_disk and (injected is None or injected)
 
 
+def _was_running(world: World, volume: Volume, memory: Memory) -> bool:
+    """Whether a VM was seen running with the volume, whatever the steps say: a person may have started it (rule 13)."""
+    holder = world.cloud.vms.get(volume.cloud.vm_id or "") if volume.cloud else None
+    if holder is not None and holder.id != world.oma_vm_id and holder.state == "Running":
+        return True
+    stopped = {request.object for request in memory.of(Kind.STOP_VM)}
+    return any(request.vm_id in stopped for request in memory.of(Kind.DETACH, volume.id))
+
+
 def product_reverts(incident: Incident, records: Records, volume: Volume, memory: Memory) -> Evidence:
     """What rollbacks and product cleanups after the job say about their reverts.
 
@@ -209,14 +228,18 @@ def product_reverts(incident: Incident, records: Records, volume: Volume, memory
     only after all its reverts worked, so an error in its delete proves good reverts (rule 13).
     """
     verdict = Evidence.NONE
+    lost = False
     rows = [r for r in incident.relatives if is_rollback(r) or is_product_cleanup(r)]
     marks = _marks(records, volume, memory)
-    rows += [r for r in incident.nameless if any(marks.search(text) for text in _texts(r))]
+    rows += [r for r in incident.nameless if mentions(r, marks)]
     for row in sorted(rows, key=lambda r: (r.started_at is None, r.started_at)):
         word = _verdict(row)
+        lost = lost or _lost(row)
         early = row.started_at is not None and row.started_at < incident.created_at
         if word is not None and not (word is Evidence.GOOD and early):
             verdict = word
+    if lost:
+        return Evidence.BAD  # good words of a later row are about what was left
     emptied = all(row.snapshot_emptied for row in records.volumes)
     if verdict is Evidence.NONE and emptied and incident.job is not None and incident.job.status == "failed":
         # The product's cleanup empties the ids and fails the job only after every revert and a delete worked (rule 13).
@@ -225,14 +248,65 @@ def product_reverts(incident: Incident, records: Records, volume: Volume, memory
     return Evidence.NONE if verdict is Evidence.GOOD and unprotected else verdict
 
 
+def doubt_before(records: Records, incident: Incident, volume: Volume, memory: Memory) -> str | None:
+    """Why the disk was not the replica before the job began; None when nothing says so, or it was put right since (rule 17).
+
+    A snapshot that was taken after a bad revert holds what the bad revert left. Only a full sync of the disk mends that, or a later
+    cleanup of ours that vouched for it. Rows say it (R06), and so do the verdicts of our own earlier cleanups.
+    """
+    doubts = [
+        (claim.verdict.at.replace(tzinfo=UTC), f"the cleanup of failover {claim.job_id} could not vouch for it")
+        for claim in records.claims
+        if claim.job_id != incident.job_id and claim.verdict is not None and volume.id in claim.verdict.suspects
+    ]
+    marks = _marks(records, volume, memory)
+    aborted: TrackingRow | None = None
+    earlier = (r for r in records.tracking if r.started_at is not None and r.started_at < incident.created_at)
+    oldest = min((job.created_at for job in incident.failovers), default=incident.created_at)
+    for row in sorted(earlier, key=lambda r: (r.started_at, r.id)):
+        if not (is_rollback(row) or is_product_cleanup(row)) or (row.context_id is None and not mentions(row, marks)):
+            continue
+        word = _verdict(row)
+        if _lost(row):
+            doubts.append(_bad_revert(row, records))
+        elif row.started_at is not None and row.started_at < oldest and word is not None:
+            # Snapshots are kept where the product was cut short: those of the incident's own jobs are still to be reverted.
+            aborted = row if word is Evidence.BAD else None
+    if aborted is not None:
+        doubts.append(_bad_revert(aborted, records))
+    vouched = [
+        claim.verdict.at.replace(tzinfo=UTC)
+        for claim in records.claims
+        if claim.verdict is not None and volume.id not in claim.verdict.suspects
+    ]
+    full = (r.created_at for r in records.syncs if r.success and r.disk_id == volume.disk_id and r.sync_type == "full")
+    vouched += [as_utc(stamp, records.clock) for stamp in full]
+    mended = max(vouched, default=datetime.min.replace(tzinfo=UTC))
+    return next((why for at, why in reversed(doubts) if at >= mended), None)
+
+
+def _bad_revert(row: TrackingRow, records: Records) -> tuple[datetime, str]:
+    stamp = row.newest_activity or row.started_at or records.clock.local
+    what = "rollback" if is_rollback(row) else "cleanup of the product"
+    return as_utc(stamp, records.clock), f"{what} {row.id} could not revert it, before this failover began"
+
+
+def _lost(row: TrackingRow) -> bool:
+    """Whether a revert went wrong and the snapshot was deleted all the same, as only a rollback does (appliance facts 3.3)."""
+    return is_rollback(row) and _verdict(row) is Evidence.BAD and _revert_problem(row)
+
+
+def _revert_problem(row: TrackingRow) -> bool:
+    texts = [problem.message.lower() for problem in row.problems]
+    return any("revert" in text or "rollback" in text for text in texts)
+
+
 def _verdict(row: TrackingRow) -> Evidence | None:
-    problems = [problem.message.lower() for problem in row.problems]
-    revert_problem = any("revert" in text or "rollback" in text for text in problems)
     if is_rollback(row):
         step = next((s for s in reversed(row.steps) if s.name == "multi-volume-snapshot-cleanup"), None)
         if step is None or step.status == "skipped":
             return None
-        return Evidence.BAD if revert_problem or step.status != "completed" else Evidence.GOOD
+        return Evidence.BAD if _revert_problem(row) or step.status != "completed" else Evidence.GOOD
     step = next((s for s in reversed(row.steps) if s.name == "cleanup-snapshots"), None)
     if step is None:
         return None
@@ -244,16 +318,11 @@ def _verdict(row: TrackingRow) -> Evidence | None:
     return Evidence.BAD
 
 
-def _texts(row: TrackingRow) -> tuple[str, ...]:
-    return (row.error or "", *(p.message for p in row.problems), *(s.error or "" for s in row.steps), *row.mentions)
-
-
-def _marks(records: Records, volume: Volume, memory: Memory) -> re.Pattern[str]:
+def _marks(records: Records, volume: Volume, memory: Memory) -> set[str]:
     """Words that tie a row without context id to this VM: its name, volumes and snapshots, removed ones too (rule 13)."""
     words = {s.id for s in volume.snapshots} | ({records.context.vm_name} if not records.namesakes else set())
     words |= {r.snapshot_id or "" for r in memory.requests}
-    words |= {row.volume_id for row in records.volumes} | {row.snapshot_id or "" for row in records.volumes}
-    return re.compile(r"(?<![\w-])(" + "|".join(re.escape(word) for word in sorted(words - {""})) + r")(?![\w-])")
+    return words | {row.volume_id for row in records.volumes} | {row.snapshot_id or "" for row in records.volumes}
 
 
 def _missing(volume: Volume, memory: Memory) -> str | None:

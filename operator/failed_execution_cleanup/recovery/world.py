@@ -121,6 +121,12 @@ class TrackingRow:
         return max((s for s in stamps if s is not None), default=None)
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """Everything it wrote that may name an object: errors, problems, and `mentions` where these were read."""
+        errors = (self.error or "", *(step.error or "" for step in self.steps))
+        return (*errors, *(problem.message for problem in self.problems), *self.mentions)
+
+    @property
     def step_running(self) -> bool:
         """Whether any step row is left `running`."""
         return any(step.status == "running" for step in self.steps)
@@ -208,6 +214,19 @@ class OperationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentVerdict:
+    """What a cleanup said of the volumes' content when it ended.
+
+    Attributes:
+        at: UTC digits of the database's clock.
+        suspects: ids of the volumes whose content nobody could vouch for (rule 17); it vouched for all others.
+    """
+
+    at: datetime
+    suspects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OwnClaimRow:
     """A claim of this software on the context: our own or another cleanup's.
 
@@ -218,6 +237,7 @@ class OwnClaimRow:
         owner: identity of the process that holds it; None when released.
         heartbeat_age: seconds since the owner's last heartbeat by the database's clock; None when released.
         finished: the cleanup ended clean.
+        verdict: what its last run to the end said of the content.
     """
 
     id: str
@@ -226,6 +246,7 @@ class OwnClaimRow:
     owner: str | None
     heartbeat_age: float | None
     finished: bool
+    verdict: ContentVerdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +302,7 @@ class CloudVolume:
     device_id: int | None = None
     attached: str | None = None
     job_id: str | None = None
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 
@@ -234,7 +234,8 @@ def test_a_pending_job_on_a_snapshot_or_a_vm_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "age", "blocked"), [("other", 2.0, True), ("other", 15.0, False), (None, None, False)]
+    ("owner", "age", "blocked"),
+    [("other", 2.0, True), ("other", 44.0, True), ("other", 45.0, False), (None, None, False)],
 )
 def test_another_cleanup_holds_while_its_owner_breathes(owner: str | None, age: float | None, blocked: bool) -> None:
     scene = leftover("F12")
@@ -293,13 +294,29 @@ def test_a_vm_on_a_host_that_is_down_is_not_stopped(host: str | None, blocked: b
     assert (reason(scene, wish(("RunningTestVM", "job"))) is Reason.HOST_UNKNOWN) is blocked
 
 
-@pytest.mark.parametrize(
-    ("state", "expected"), [("Starting", Reason.OPERATION_IN_FLIGHT), ("Unknown", Reason.UNEXPECTED_STATE)]
-)
-def test_a_vm_that_moves_is_waited_for_and_a_strange_one_is_not_touched(state: str, expected: Reason) -> None:
-    scene = leftover("F27")
-    scene.vms[TVM] = replace(scene.vms[TVM], state=state)
-    assert reason(scene) is expected
+def moving_vm(state: str, *, minutes: float = 59, job_id: str | None = None) -> Scene:
+    scene = _alive(minutes, code="F27")
+    scene.vms[TVM] = replace(scene.vms[TVM], state=state, job_id=job_id)
+    return scene
+
+
+@pytest.mark.parametrize("state", ["Starting", "Stopping", "Migrating"])
+def test_a_vm_that_moves_is_waited_for_an_hour_unless_a_job_is_at_work_on_it(state: str) -> None:
+    assert reason(moving_vm(state)) is Reason.OPERATION_IN_FLIGHT
+    assert reason(moving_vm(state, minutes=61)) is Reason.UNEXPECTED_STATE
+    assert reason(moving_vm(state, minutes=61, job_id="j")) is Reason.OPERATION_IN_FLIGHT
+
+
+def test_a_vm_that_was_made_or_asked_to_stop_within_the_hour_is_waited_for() -> None:
+    made = moving_vm("Starting", minutes=90)
+    made.vms[TVM] = replace(made.vms[TVM], created=(NOW - timedelta(minutes=30)).replace(tzinfo=UTC))
+    assert reason(made) is Reason.OPERATION_IN_FLIGHT
+    stopped = failed(Kind.STOP_VM, TVM, None, times=1)
+    assert reason(moving_vm("Stopping", minutes=90), wish(), stopped) is Reason.OPERATION_IN_FLIGHT
+
+
+def test_a_vm_in_a_state_nobody_knows_is_not_touched() -> None:
+    assert reason(moving_vm("Unknown")) is Reason.UNEXPECTED_STATE
 
 
 def test_a_snapshot_of_a_whole_vm_blocks() -> None:
@@ -341,6 +358,12 @@ def _expunging(scene: Scene) -> None:
 
 def _attaching(scene: Scene) -> None:
     scene.disk(OS).state = "Attaching"
+    scene.tracking[0] = replace(scene.tracking[0], newest_log_at=local(timedelta(minutes=59)))
+
+
+def _attaching_for_ever(scene: Scene) -> None:
+    scene.disk(OS).state = "Attaching"
+    scene.tracking[0] = replace(scene.tracking[0], newest_log_at=local(timedelta(minutes=61)))
 
 
 def _no_snapshot(scene: Scene) -> None:
@@ -364,6 +387,7 @@ def _foreign_disk(scene: Scene) -> None:
         (_destroyed, Reason.RESCUE_NEEDED),
         (_expunging, Reason.UNEXPECTED_STATE),
         (_attaching, Reason.OPERATION_IN_FLIGHT),
+        (_attaching_for_ever, Reason.UNEXPECTED_STATE),
         (_no_snapshot, Reason.SNAPSHOT_MISSING),
         (_not_revertable, Reason.REVERT_IMPOSSIBLE),
         (_foreign_disk, Reason.UNEXPECTED_STATE),
@@ -390,25 +414,57 @@ def test_a_closed_incident_still_misses_a_volume_that_is_elsewhere() -> None:
     assert reason(scene) is Reason.UNKNOWN_HOLDER
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        (Kind.DETACH, Reason.DETACH_FAILING),
-        (Kind.ATTACH, Reason.ATTACH_FAILING),
-        (Kind.CREATE_EXPORT, Reason.ATTACH_FAILING),
-    ],
-)
-def test_three_tries_without_effect_stop_a_volume_but_not_the_others(kind: Kind, expected: Reason) -> None:
-    scene = leftover("F12")
-    scene.context_status = "cleanup_required"
-    decision = look(scene, wish(), failed(kind, OS, OS))
-    assert isinstance(decision, Act)
-    assert {action.volume_id for action in decision.actions} == {DATA}
+def _still_to_detach(scene: Scene) -> None:
+    scene.disk(DATA).snapshots.clear()
+
+
+def _still_to_attach(scene: Scene) -> None:
+    _no_more_snapshots(scene)
+    scene.disk(OS).detach()
+
+
+def _still_to_export(scene: Scene) -> None:
+    _no_more_snapshots(scene)
+    scene.disk(OS).exported = False
+
+
+def _no_more_snapshots(scene: Scene) -> None:
     for disk in scene.disks:
         disk.snapshots.clear()
         disk.recorded = None
+
+
+FAILING: list[tuple[Kind, Callable[[Scene], None], Reason]] = [
+    (Kind.DETACH, _still_to_detach, Reason.DETACH_FAILING),
+    (Kind.ATTACH, _still_to_attach, Reason.ATTACH_FAILING),
+    (Kind.CREATE_EXPORT, _still_to_export, Reason.ATTACH_FAILING),
+]
+
+
+@pytest.mark.parametrize(("kind", "spoil", "expected"), FAILING)
+def test_three_tries_without_effect_stop_a_volume_but_not_the_others(
+    kind: Kind, spoil: Callable[[Scene], None], expected: Reason
+) -> None:
+    scene = leftover("F12")
+    scene.context_status = "cleanup_required"
+    spoil(scene)
+    scene.disk(DATA).detach()
+    accepted = wish(*(() if kind is Kind.DETACH else (("AcceptContent", OS),)))
+    decision = look(scene, accepted, failed(kind, OS, OS))
+    assert isinstance(decision, Act)
+    assert {action.volume_id for action in decision.actions} == {DATA}
+    scene.disk(DATA).holder = OMA
     scene.disk(DATA).map_to_oma()
-    assert reason(scene, wish(("AcceptContent", OS)), failed(kind, OS, OS)) is expected
+    scene.disk(DATA).recorded = None
+    assert reason(scene, accepted, failed(kind, OS, OS)) is expected
+    assert reason(scene, accepted, failed(kind, OS, OS, times=2)) is not expected
+
+
+def test_tries_of_a_step_that_is_not_wanted_any_more_do_not_count() -> None:
+    scene = leftover("F12")
+    scene.context_status = "cleanup_required"
+    decision = look(scene, wish(("AcceptContent", OS)), failed(Kind.DETACH, OS, OS))
+    assert Reason.DETACH_FAILING not in {block.reason for block in decision.assessment.blocks}
 
 
 def test_three_reverts_without_a_result_stop_the_volume() -> None:
@@ -426,6 +482,65 @@ def test_three_reverts_without_a_result_stop_the_volume() -> None:
 def test_a_guest_that_ignores_three_stops_needs_a_person() -> None:
     scene = leftover("F28")
     assert reason(scene, wish(("RunningTestVM", "job")), failed(Kind.STOP_VM, TVM, None)) is Reason.STOP_FAILING
+
+
+def let_go(scene: Scene, *, state: str, pending: bool, external_id: str | None = "stop-1") -> Memory:
+    """A graceful stop that took longer than the guest has, and what OSSEA shows of it now."""
+    scene.context_status = "cleanup_required"
+    scene.vms[TVM] = replace(scene.vms[TVM], state=state, job_id="stop-1" if pending else None, host_state="Up")
+    memory = failed(Kind.STOP_VM, TVM, None, times=1, outcome=Outcome.UNKNOWN)
+    return replace(memory, requests=(replace(memory.requests[0], external_id=external_id),))
+
+
+FORCED = wish(("RunningTestVM", "job"), settings=replace(QUICK, force_stop=True))
+
+
+@pytest.mark.parametrize("state", ["Running", "Stopping"])
+@pytest.mark.parametrize("wanted", [wish(("RunningTestVM", "job")), FORCED], ids=["never forced", "forced"])
+def test_no_stop_is_sent_while_a_graceful_one_is_pending(state: str, wanted: Wish) -> None:
+    scene = leftover("F28")
+    memory = let_go(scene, state=state, pending=True)
+    scene.now += timedelta(hours=2)
+    decision = look(scene, wanted, memory)
+    assert isinstance(decision, Refuse)
+    assert decision.reason is Reason.STOP_FAILING
+    assert TVM in decision.message
+    assert "stop-1" in decision.message
+
+
+def test_a_person_who_asks_again_does_not_end_the_pending_stop() -> None:
+    scene = leftover("F28")
+    memory = replace(let_go(scene, state="Running", pending=True), tries_from=NOW + timedelta(minutes=5))
+    assert reason(scene, FORCED, memory) is Reason.STOP_FAILING
+
+
+@pytest.mark.parametrize(("wanted", "forced"), [(wish(("RunningTestVM", "job")), False), (FORCED, True)])
+def test_once_the_graceful_stop_has_ended_it_is_repeated_or_forced(wanted: Wish, forced: bool) -> None:
+    scene = leftover("F28")
+    memory = let_go(scene, state="Running", pending=False)
+    scene.now += timedelta(minutes=10)
+    decision = look(scene, wanted, memory)
+    assert isinstance(decision, Act)
+    assert [(action.kind, action.forced) for action in decision.actions] == [(Kind.STOP_VM, forced)]
+
+
+@pytest.mark.parametrize("host", [None, "Alert", "Disconnected"])
+def test_a_stop_is_not_forced_where_the_host_is_not_seen_to_answer(host: str | None) -> None:
+    scene = leftover("F28")
+    memory = let_go(scene, state="Running", pending=False)
+    scene.vms[TVM] = replace(scene.vms[TVM], host_state=host)
+    scene.now += timedelta(minutes=10)
+    assert [step.forced for step in look(scene, FORCED, memory).assessment.steps if step.kind is Kind.STOP_VM] == [
+        False
+    ]
+
+
+def test_a_stop_that_was_never_executed_is_no_ground_for_force() -> None:
+    scene = leftover("F28")
+    scene.vms[TVM] = replace(scene.vms[TVM], host_state="Up")
+    memory = failed(Kind.STOP_VM, TVM, None, times=1, outcome=Outcome.REFUSED)
+    scene.now += timedelta(minutes=10)
+    assert [s.forced for s in look(scene, FORCED, memory).assessment.steps if s.kind is Kind.STOP_VM] == [False]
 
 
 def test_a_vm_that_cannot_be_removed_three_times_needs_a_person() -> None:

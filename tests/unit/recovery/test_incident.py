@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from failed_execution_cleanup.recovery import incident as incidents
+from failed_execution_cleanup.recovery.decide import Done
 from failed_execution_cleanup.recovery.incident import (
     Incident,
     newest_job_id,
@@ -13,7 +14,7 @@ from failed_execution_cleanup.recovery.incident import (
     snapshot_name_parts,
     superseded_by,
 )
-from tests.unit.recovery.worlds import JOB, OFFSET, OMA, TVM, Scene, healthy_start, leftover
+from tests.unit.recovery.worlds import DATA, JOB, OFFSET, OMA, TVM, Scene, healthy_start, leftover, work
 
 STUCK = timedelta(minutes=30)
 
@@ -177,3 +178,64 @@ def test_snapshot_names_of_people_are_not_taken_apart() -> None:
 
 def test_the_offset_between_the_two_clocks_is_rounded_to_minutes() -> None:
     assert healthy_start().records().clock.offset == OFFSET
+
+
+def nameless(*mentions: str, vm_name: str = "pgtest1") -> Scene:
+    """A product cleanup without context id that died an hour ago; this is what it logged."""
+    scene = leftover("F12")
+    scene.vm_name = vm_name
+    row = scene.tracked(
+        row_id="nameless",
+        job_type="cleanup",
+        operation="failed-execution-cleanup",
+        steps=(("detach-attached-volumes", "running"),),
+        context_id=None,
+        age=timedelta(hours=1),
+    )
+    scene.tracking[-1] = replace(row, mentions=mentions)
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("mention", "proven"),
+    [
+        ('Starting failed execution cleanup {"vm_name": "pgtest1"}', True),
+        ('Starting failed execution cleanup {"vm_name":"pgtest1"}', True),
+        (f"volume {DATA} detached", True),
+        ('Starting failed execution cleanup {"vm_name": "pgtest1 old"}', False),
+        ('Starting failed execution cleanup {"vm_name": "old-pgtest1"}', False),
+        ("cleanup of pgtest1", False),
+        (f"volume {DATA}-copy detached", False),
+        ("", False),
+    ],
+)
+def test_a_cleanup_without_context_is_of_this_incident_only_with_proof(mention: str, proven: bool) -> None:
+    incident = incident_of(nameless(mention))
+    assert ("nameless" in {row.id for row in incident.relatives}) is proven
+    assert ("nameless" in {row.id for row in incident.nameless}) is not proven
+
+
+def test_a_name_proves_nothing_where_two_vcenters_have_it_but_a_volume_does() -> None:
+    for mention, proven in (('{"vm_name": "pgtest1"}', False), (DATA, True)):
+        records = replace(nameless(mention).records(), namesakes=1)
+        incident = resolve(records, JOB)
+        assert incident is not None
+        assert ("nameless" in {row.id for row in incident.relatives}) is proven
+
+
+def test_a_proven_row_is_closed_with_the_incident_after_a_quiet_time() -> None:
+    scene = nameless('{"vm_name": "pgtest1"}')
+    assert not incident_of(scene).ended_by_engine
+    decision, _ = work(scene)
+    assert isinstance(decision, Done)
+    (row,) = (row for row in scene.tracking if row.id == "nameless")
+    assert (row.status, [step.status for step in row.steps]) == ("failed", ["failed"])
+
+
+def test_a_row_that_may_be_anybodys_is_never_written() -> None:
+    scene = nameless("cleanup of pgtest1")
+    assert incident_of(scene).ended_by_engine
+    before = scene.tracking[-1]
+    decision, _ = work(scene)
+    assert isinstance(decision, Done)
+    assert scene.tracking[-1] == before

@@ -7,12 +7,14 @@ from datetime import timedelta
 import pytest
 
 from failed_execution_cleanup.recovery.actions import Kind
+from failed_execution_cleanup.recovery.decide import Done
 from failed_execution_cleanup.recovery.memory import Memory, Outcome, Request
+from failed_execution_cleanup.recovery.reasons import Reason
 from failed_execution_cleanup.recovery.restore_points import Evidence, Restore, restore_of, revert_quiet_until
 from failed_execution_cleanup.recovery.volumes import volumes_of
-from failed_execution_cleanup.recovery.world import LogRow, SyncRow
+from failed_execution_cleanup.recovery.world import ContentVerdict, LogRow, OwnClaimRow, SyncRow
 from tests.unit.recovery.test_incident import incident_of
-from tests.unit.recovery.worlds import DATA, JOB, NOW, OMA, OS, TVM, Scene, healthy_start, leftover, local
+from tests.unit.recovery.worlds import DATA, JOB, NOW, OMA, OS, TVM, Scene, healthy_start, leftover, local, work
 
 QUIET = timedelta(minutes=30)
 RATE = 50 * 1024 * 1024
@@ -20,7 +22,7 @@ RATE = 50 * 1024 * 1024
 
 def restore(scene: Scene, volume_id: str = OS, memory: Memory | None = None) -> Restore:
     volume = next(v for v in volumes_of(scene.world()) if v.id == volume_id)
-    return restore_of(scene.world(), incident_of(scene), volume, memory or Memory(JOB))
+    return restore_of(scene.world(), incident_of(scene), volume, memory or Memory(JOB), tries=3)
 
 
 def request(
@@ -289,7 +291,7 @@ def test_a_bare_name_proves_nothing_where_two_vcenters_have_it() -> None:
     world = scene.world()
     world = replace(world, records=replace(world.records, namesakes=1))
     volume = next(v for v in volumes_of(world) if v.id == OS)
-    assert restore_of(world, incident_of(scene), volume, Memory(JOB)).evidence is Evidence.NONE
+    assert restore_of(world, incident_of(scene), volume, Memory(JOB), tries=3).evidence is Evidence.NONE
 
 
 def test_a_good_rollback_before_the_job_says_nothing_about_the_job() -> None:
@@ -326,3 +328,124 @@ def test_after_a_revert_without_a_result_the_volume_stays_quiet() -> None:
 def test_the_newest_revert_counts_whichever_snapshot_it_went_to() -> None:
     older = replace(request(Kind.REVERT, "a", ago=90), attempt=2)
     assert quiet(older, request(Kind.REVERT, "b", outcome=Outcome.UNKNOWN)) == 1800 - 60
+
+
+@pytest.mark.parametrize("tries", [1, 3, 5])
+def test_a_delete_is_given_up_after_as_many_tries_as_the_appliance_says(tries: int) -> None:
+    scene = leftover("F12")
+    point = scene.disk(OS).snapshots[0].id
+    failed = [
+        replace(request(Kind.DELETE_SNAPSHOT, point, outcome=Outcome.NO_EFFECT), attempt=n) for n in range(1, tries + 1)
+    ]
+    volume = next(v for v in volumes_of(scene.world()) if v.id == OS)
+    for count in (tries - 1, tries):
+        found = restore_of(scene.world(), incident_of(scene), volume, remembering(*failed[:count]), tries=tries)
+        assert (found.deletable == ()) is (count == tries)
+
+
+# -- what was wrong before the job began --------------------------------------------------------------------------------
+
+BAD_REVERT = LogRow(1, "ERROR", "Failed to revert volume snapshot", local(timedelta(hours=4)))
+
+
+def again(*problems: LogRow, step: str = "completed") -> Scene:
+    """A failover whose rollback, five hours ago, has these problems in its log; then a new failover that died in injection."""
+    scene = leftover("F12")
+    scene.job(job_id="earlier", row_id=0, status="completed", age=timedelta(hours=6))
+    scene.tracked(row_id="earlier", status="completed", age=timedelta(hours=6))
+    row = scene.tracked(
+        row_id="rollback-0",
+        job_type="cleanup",
+        operation="enhanced-test-failover-rollback",
+        status="completed",
+        steps=(("multi-volume-snapshot-cleanup", step),),
+        age=timedelta(hours=5),
+    )
+    scene.tracking[-1] = replace(row, problems=problems, newest_log_at=local(timedelta(hours=4)))
+    return scene
+
+
+def synced(scene: Scene, sync_type: str, age: timedelta) -> Scene:
+    scene.syncs.append(SyncRow("disk-2000", sync_type, True, "52", local(age)))
+    return scene
+
+
+def said(scene: Scene, *suspects: str, age: timedelta, job_id: str = "earlier") -> Scene:
+    """A cleanup of ours that ended this long ago, and what it could not vouch for."""
+    verdict = ContentVerdict(NOW - age, suspects)
+    scene.claims.append(OwnClaimRow("claim-0", job_id, 1, None, None, finished=True, verdict=verdict))
+    return scene
+
+
+HOURS = timedelta(hours=1)
+DOUBTS: dict[str, tuple[Callable[[], Scene], bool]] = {
+    "a rollback that went well": (again, False),
+    "a rollback with a bad revert": (lambda: again(BAD_REVERT), True),
+    "a rollback that was cut off": (lambda: again(step="running"), True),
+    "a bad revert, then an incremental sync": (lambda: synced(again(BAD_REVERT), "incremental", 3 * HOURS), True),
+    "a bad revert, then a full sync": (lambda: synced(again(BAD_REVERT), "full", 3 * HOURS), False),
+    "a full sync, then a bad revert": (lambda: synced(again(BAD_REVERT), "full", 4.5 * HOURS), True),
+    "a bad revert that a cleanup of ours put right": (lambda: said(again(BAD_REVERT), age=3 * HOURS), False),
+    "a bad revert that a cleanup of ours could not put right": (
+        lambda: said(again(BAD_REVERT), OS, age=3 * HOURS),
+        True,
+    ),
+    "a cleanup of ours before the bad revert": (lambda: said(again(BAD_REVERT), age=5 * HOURS), True),
+    "content a person accepted": (lambda: said(again(), OS, age=3 * HOURS), True),
+    "content accepted for another volume": (lambda: said(again(), DATA, age=3 * HOURS), False),
+    "content accepted, then a full sync": (lambda: synced(said(again(), OS, age=4 * HOURS), "full", 3 * HOURS), False),
+    "a verdict about this very job": (lambda: said(again(), OS, age=3 * HOURS, job_id=JOB), False),
+}
+
+
+@pytest.mark.parametrize("case", DOUBTS)
+def test_a_snapshot_of_doubtful_content_makes_no_replica(case: str) -> None:
+    make, doubtful = DOUBTS[case]
+    found = restore(make())
+    assert found.point is not None
+    assert (found.doubt is not None) is doubtful
+
+
+def test_a_later_cleanup_of_the_product_heals_what_was_cut_off_but_not_what_was_lost() -> None:
+    for scene, doubtful in ((again(step="running"), False), (again(BAD_REVERT), True)):
+        scene.tracked(
+            row_id="product-cleanup",
+            job_type="cleanup",
+            operation="failed-execution-cleanup",
+            status="completed",
+            steps=(("cleanup-snapshots", "completed"),),
+            age=timedelta(hours=3),
+        )
+        assert (restore(scene).doubt is not None) is doubtful
+
+
+def test_a_bad_rollback_of_an_older_open_job_taints_the_snapshot_of_the_newer_one() -> None:
+    scene = again(BAD_REVERT)
+    scene.jobs = [replace(job, status="pending") if job.job_id == "earlier" else job for job in scene.jobs]
+    assert "rollback-0" in {row.id for row in incident_of(scene).relatives}
+    assert restore(scene).doubt is not None
+
+
+def test_a_good_word_after_a_lost_snapshot_is_about_what_was_left() -> None:
+    scene = leftover("R06")
+    steps = (("multi-volume-snapshot-cleanup", "completed"),)
+    scene.tracked(
+        row_id="rollback-2",
+        job_type="cleanup",
+        operation="enhanced-test-failover-rollback",
+        status="completed",
+        steps=steps,
+        age=timedelta(minutes=40),
+    )
+    assert restore(scene).evidence is Evidence.BAD
+
+
+def test_a_volume_in_doubt_goes_back_to_its_snapshot_and_stays_suspect() -> None:
+    decision, _ = work(scene := again(BAD_REVERT))
+    assert isinstance(decision, Done)
+    assert decision.reason is Reason.CLEANED_DATA_SUSPECT
+    assert "rollback-0" in decision.message
+    assert scene.context_status == "failed"
+    decision, _ = work(scene := again())
+    assert isinstance(decision, Done)
+    assert (decision.reason, scene.context_status) == (Reason.CLEANED, "ready_for_failover")
