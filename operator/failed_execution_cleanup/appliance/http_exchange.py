@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import time
+from datetime import UTC, datetime
 
 import httpx
 
+from failed_execution_cleanup.appliance.calls import Call, CallListener
 from failed_execution_cleanup.appliance.errors import (
     ApplianceError,
     NotExecuted,
@@ -57,7 +60,15 @@ def checked_id(value: str, *, system: str) -> str:
 
 
 async def exchange(
-    http: httpx.AsyncClient, request: httpx.Request, *, system: str, what: str, mutating: bool, timeout_seconds: float
+    http: httpx.AsyncClient,
+    request: httpx.Request,
+    *,
+    system: str,
+    command: str,
+    what: str,
+    mutating: bool,
+    timeout_seconds: float,
+    heard: CallListener | None = None,
 ) -> httpx.Response:
     """Send a request and read the whole answer.
 
@@ -65,9 +76,11 @@ async def exchange(
         http: the client to send with. Redirects are never followed: a signed form belongs to one server.
         request: the request; neither its URL's query nor its body appears in an error.
         system: who is asked, for messages.
+        command: the request without ids, for whoever counts: `listVolumes`.
         what: the request in words, for messages: `detach of volume 1234`.
         mutating: whether it changes something there.
         timeout_seconds: limit for everything, from the connection to the last byte of the answer.
+        heard: hears of the call once it ended, however it did.
 
     Returns:
         The answer, whatever its status.
@@ -77,6 +90,25 @@ async def exchange(
         Unavailable: a read was sent, its answer did not come.
         Unknown: a mutating request was sent, or partly sent, and its answer did not come.
     """
+    begun, outcome = time.monotonic(), "Cancelled"
+    try:
+        response = await _send(
+            http, request, system=system, what=what, mutating=mutating, timeout_seconds=timeout_seconds
+        )
+        outcome = str(response.status_code)
+    except ApplianceError as error:
+        outcome = type(error).__name__
+        raise
+    else:
+        return response
+    finally:
+        if heard is not None:
+            heard(Call(system, command, mutating, outcome, datetime.now(UTC), time.monotonic() - begun))
+
+
+async def _send(
+    http: httpx.AsyncClient, request: httpx.Request, *, system: str, what: str, mutating: bool, timeout_seconds: float
+) -> httpx.Response:
     # A quarter each for a free connection, TCP and TLS: what ends before sending never looks like a lost answer.
     limits = httpx.Timeout(timeout_seconds, connect=timeout_seconds / 4, pool=timeout_seconds / 4)
     request.extensions = {**request.extensions, "timeout": limits.as_dict()}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 
+from failed_execution_cleanup.appliance.errors import NotFound, Unavailable
 from failed_execution_cleanup.appliance.ossea import OSSEAClient
-from failed_execution_cleanup.recovery.world import Cloud, CloudVM, CloudVolume, Records, World
+from failed_execution_cleanup.recovery.world import Cloud, CloudSnapshot, CloudVM, CloudVolume, Records, World
 
 
 async def observe(ossea: OSSEAClient, read: Callable[[], Awaitable[Records]]) -> World:
@@ -22,25 +23,30 @@ async def observe(ossea: OSSEAClient, read: Callable[[], Awaitable[Records]]) ->
         NotExecuted, Refused: a part could not be read; an error is an error, never "gone".
     """
     first = await read()
-    async with _together() as group:
+    async with together() as group:
         vms_task = group.create_task(ossea.list_virtual_machines())
         volumes_task = group.create_task(_volumes(ossea, first))
-        snapshot_tasks = {
-            row.volume_id: group.create_task(ossea.list_snapshots(row.volume_id)) for row in first.volumes
-        }
+        snapshot_tasks = {row.volume_id: group.create_task(_snapshots(ossea, row.volume_id)) for row in first.volumes}
     vms = {vm.id: vm for vm in vms_task.result()}
     volumes = volumes_task.result()
-    candidates = _candidates(first, vms, volumes)
-    async with _together() as group:
-        seen = [group.create_task(ossea.list_vm_snapshots(vm_id)) for vm_id in sorted(candidates & vms.keys())]
-        with_hosts = group.create_task(_with_host_states(ossea, vms, candidates - set(first.oma_vm_ids)))
+    snapshots = {volume_id: task.result() for volume_id, task in snapshot_tasks.items()}
+    for volume_id in volumes.keys() & {volume_id for volume_id, found in snapshots.items() if found is None}:
+        raise Unavailable(
+            f"listSnapshots does not know volume {volume_id}, which listVolumes shows.",
+            system="OSSEA",
+            remedy="It is asked again.",
+        )
+    watched = candidates(first, vms, volumes)
+    async with together() as group:
+        seen = [group.create_task(ossea.list_vm_snapshots(vm_id)) for vm_id in sorted(watched & vms.keys())]
+        with_hosts = group.create_task(_with_host_states(ossea, vms, watched - set(first.oma_vm_ids)))
     last = await read()
     return World(
         records=last,
         cloud=Cloud(
             vms=with_hosts.result(),
             volumes=volumes,
-            snapshots={volume_id: task.result() for volume_id, task in snapshot_tasks.items()},
+            snapshots={volume_id: found or () for volume_id, found in snapshots.items()},
             vm_snapshots=tuple(snapshot for task in seen for snapshot in task.result()),
         ),
         first=first,
@@ -48,7 +54,7 @@ async def observe(ossea: OSSEAClient, read: Callable[[], Awaitable[Records]]) ->
 
 
 @contextlib.asynccontextmanager
-async def _together() -> AsyncIterator[asyncio.TaskGroup]:
+async def together() -> AsyncIterator[asyncio.TaskGroup]:
     """Tasks that live and fail together; the first failure comes out as itself, not as a group."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -68,7 +74,15 @@ async def _volumes(ossea: OSSEAClient, records: Records) -> dict[str, CloudVolum
     return volumes
 
 
-def _candidates(records: Records, vms: dict[str, CloudVM], volumes: dict[str, CloudVolume]) -> set[str]:
+async def _snapshots(ossea: OSSEAClient, volume_id: str) -> tuple[CloudSnapshot, ...] | None:
+    """Snapshots of a volume; None when OSSEA does not know the volume."""
+    try:
+        return await ossea.list_snapshots(volume_id)
+    except NotFound:
+        return None
+
+
+def candidates(records: Records, vms: Mapping[str, CloudVM], volumes: Mapping[str, CloudVolume]) -> set[str]:
     """VMs whose state matters: the OMA, holders of our volumes, recorded destinations and anything named like a test VM of ours."""
     ours = {row.volume_id for row in records.volumes}
     found = set(records.oma_vm_ids)

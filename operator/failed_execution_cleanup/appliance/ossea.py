@@ -8,6 +8,7 @@ and detached through the Volume Daemon, never here; no volume is ever deleted.
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from failed_execution_cleanup.appliance.errors import BadCredentials, Refused, Unavailable
+from failed_execution_cleanup.appliance.errors import BadCredentials, NotExecuted, NotFound, Refused, Unavailable
 from failed_execution_cleanup.appliance.http_exchange import checked_id, exchange, no_answer, server_url
 from failed_execution_cleanup.appliance.ossea_answers import (
     NOT_PERMITTED,
@@ -35,15 +36,19 @@ from failed_execution_cleanup.appliance.ossea_answers import (
 )
 from failed_execution_cleanup.appliance.ossea_signing import signed
 from failed_execution_cleanup.appliance.polling import poll
+from failed_execution_cleanup.appliance.rate_limit import RateLimit
 from failed_execution_cleanup.recovery.world import CloudSnapshot, CloudVM, CloudVolume, VMSnapshot
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
-    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
+    from failed_execution_cleanup.appliance.calls import CallListener
+
 _LIST_ATTEMPTS = 3
+_LONGEST_PAUSE_SECONDS = 60.0
+"""The longest the server may silence us at once; the window of its limit is a second (CloudStack facts 1.7)."""
 
 
 class JobStatus(StrEnum):
@@ -125,10 +130,11 @@ class OSSEAClient:
         secret_key: str,
         *,
         http: httpx.AsyncClient | None = None,
-        limiter: AbstractAsyncContextManager[object] | None = None,
+        limiter: RateLimit | None = None,
         timeout_seconds: float = 30.0,
         verify: ssl.SSLContext | bool = True,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        heard: CallListener | None = None,
     ) -> None:
         """Prepare a client; nothing is sent.
 
@@ -137,10 +143,11 @@ class OSSEAClient:
             api_key: API key of the account.
             secret_key: secret key of the account.
             http: client to send with; stays open. None: an own one, closed by `aclose`.
-            limiter: entered before every request.
+            limiter: entered before every read, and by `turn` for a mutating request; paused when the server asks for it.
             timeout_seconds: limit for one request from connection to last byte.
             verify: how an own client checks certificates; a given `http` brings its own way.
             clock: current time with zone, for the expiry of requests.
+            heard: hears of every request.
 
         Raises:
             NotExecuted: `url` is not usable.
@@ -152,9 +159,10 @@ class OSSEAClient:
         self._secret_key = secret_key
         self._owns_http = http is None
         self._http = http or httpx.AsyncClient(verify=verify)
-        self._limiter = limiter or contextlib.nullcontext()
+        self._limiter = limiter or RateLimit(math.inf)
         self._timeout_seconds = timeout_seconds
         self._clock = clock
+        self._heard = heard
 
     @property
     def url(self) -> str:
@@ -173,6 +181,14 @@ class OSSEAClient:
         """Close the connections, if they are ours."""
         if self._owns_http:
             await self._http.aclose()
+
+    async def turn(self) -> None:
+        """Wait for this client's turn under the limit, for the mutating request that is sent next.
+
+        Such a request takes no turn itself, so that nothing waits between the last look before it and its sending (rule 7).
+        """
+        async with self._limiter:
+            return
 
     async def list_virtual_machines(self, vm_id: str | None = None) -> tuple[CloudVM, ...]:
         """Every VM the account sees, in the server's order; or the one asked for, if it is seen.
@@ -198,8 +214,11 @@ class OSSEAClient:
 
         An id the server does not know and an id of nothing visible are both an empty answer; neither proves that the
         volume is gone (rule 9). `size` is in bytes, 0 where the server does not say.
+
+        Raises:
+            NotFound: the server does not know the VM.
         """
-        rows = await self._list("listVolumes", "volume", VolumeRow, id=volume_id, virtualmachineid=vm_id)
+        rows = await self._list("listVolumes", "volume", VolumeRow, of={"virtualmachineid": vm_id}, id=volume_id)
         return tuple(
             CloudVolume(
                 id=row.id,
@@ -211,6 +230,7 @@ class OSSEAClient:
                 device_id=row.deviceid,
                 attached=row.attached,
                 job_id=row.jobid,
+                created=row.created,
             )
             for row in rows
         )
@@ -218,8 +238,12 @@ class OSSEAClient:
     async def list_snapshots(
         self, volume_id: str | None = None, *, snapshot_id: str | None = None
     ) -> tuple[CloudSnapshot, ...]:
-        """Volume snapshots: all, those of one volume, or one. `size` is the size of the volume they hold, in bytes."""
-        rows = await self._list("listSnapshots", "snapshot", SnapshotRow, id=snapshot_id, volumeid=volume_id)
+        """Volume snapshots: all, those of one volume, or one. `size` is the size of the volume they hold, in bytes.
+
+        Raises:
+            NotFound: the server does not know the volume; its snapshots may exist all the same.
+        """
+        rows = await self._list("listSnapshots", "snapshot", SnapshotRow, of={"volumeid": volume_id}, id=snapshot_id)
         return tuple(
             CloudSnapshot(
                 id=row.id,
@@ -234,9 +258,13 @@ class OSSEAClient:
             for row in rows
         )
 
-    async def list_vm_snapshots(self, vm_id: str) -> tuple[VMSnapshot, ...]:
-        """Snapshots of a whole VM."""
-        rows = await self._list("listVMSnapshot", "vmsnapshot", VMSnapshotRow, virtualmachineid=vm_id)
+    async def list_vm_snapshots(self, vm_id: str | None = None) -> tuple[VMSnapshot, ...]:
+        """Snapshots of whole VMs: all, or those of one VM.
+
+        Raises:
+            NotFound: the server does not know the VM.
+        """
+        rows = await self._list("listVMSnapshot", "vmsnapshot", VMSnapshotRow, of={"virtualmachineid": vm_id})
         return tuple(
             VMSnapshot(id=row.id, name=row.displayname or row.name, vm_id=row.virtualmachineid) for row in rows
         )
@@ -341,23 +369,43 @@ class OSSEAClient:
         return job_id
 
     async def _list(
-        self, command: str, entity: str, model: type[RowT], *, only: Mapping[str, str] | None = None, **ids: str | None
+        self,
+        command: str,
+        entity: str,
+        model: type[RowT],
+        *,
+        only: Mapping[str, str] | None = None,
+        of: Mapping[str, str | None] | None = None,
+        id: str | None = None,  # noqa: A002 - the parameter's name on the wire
     ) -> list[RowT]:
-        """List to the end. Rows are unique by id and in the order first seen; an unknown id lists nothing.
+        """List to the end. Rows are unique by id and in the order first seen; an unknown `id` lists nothing.
+
+        What belongs to an unknown object (`of`) is unknown too, which is an error and no empty list (rule 9).
 
         The first request asks for no page: the server answers its own maximum (`default.page.size`), which is then the
         page size. A size chosen here could be refused with 431, which a list by id would read as "unknown".
         A list longer than a page that changes while it is read is read again, so no row is lost between pages.
         """
-        asked = {name: checked_id(value, system=SYSTEM) for name, value in ids.items() if value is not None}
+        owners = {name: checked_id(value, system=SYSTEM) for name, value in (of or {}).items() if value is not None}
+        asked = owners if id is None else {**owners, "id": checked_id(id, system=SYSTEM)}
         previous: dict[str, RowT] | None = None
         for _ in range(_LIST_ATTEMPTS):
             try:
                 rows, complete = await self._list_pages(command, entity, model, {**asked, **(only or {})})
             except Refused as error:
-                if asked and error.code == PARAMETER_ERROR:
-                    return []
-                raise
+                if error.code != PARAMETER_ERROR:
+                    raise
+                if owners:
+                    known_by = ", ".join(f"{name} {value}" for name, value in owners.items())
+                    raise NotFound(
+                        f"{command}: the server does not know {known_by}.",
+                        system=SYSTEM,
+                        remedy="It is asked again; check the rights of the account if this stays.",
+                        code=error.code,
+                    ) from error
+                if id is None:
+                    raise
+                return []
             if complete or (previous is not None and rows.keys() == previous.keys()):
                 return list(rows.values())
             previous = rows
@@ -389,7 +437,7 @@ class OSSEAClient:
     async def _request(
         self, command: str, parameters: Mapping[str, str], *, what: str, mutating: bool = False
     ) -> dict[str, Any]:
-        async with self._limiter:
+        async with contextlib.nullcontext() if mutating else self._limiter:
             form = signed(
                 {"command": command, **parameters},
                 api_key=self._api_key,
@@ -400,11 +448,18 @@ class OSSEAClient:
                 self._http,
                 self._http.build_request("POST", self._url, data=form),
                 system=SYSTEM,
+                command=command,
                 what=what,
                 mutating=mutating,
                 timeout_seconds=self._timeout_seconds,
+                heard=self._heard,
             )
-        return read_answer(response, what=what, mutating=mutating, secrets=(self._api_key, self._secret_key))
+        try:
+            return read_answer(response, what=what, mutating=mutating, secrets=(self._api_key, self._secret_key))
+        except NotExecuted as error:
+            if error.retry_after:
+                self._limiter.pause(min(error.retry_after, _LONGEST_PAUSE_SECONDS))
+            raise
 
 
 def _job(job_id: str, row: JobRow) -> AsyncJob:

@@ -203,6 +203,7 @@ class VolumeRow(_Row):
     virtualmachineid: _Text = None
     deviceid: int | None = None
     attached: _Text = None
+    created: AwareDatetime | None = None
     jobid: _Text = None
 
 

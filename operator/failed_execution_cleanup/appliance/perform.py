@@ -1,7 +1,8 @@
 """Carry out one mutating request and judge it by re-reading the world.
 
-A request has three parts, so that it can be taken up again by another process after a crash: `check` is the last look before it,
-`submit` sends it once, `settle` follows it and says what it did. `settle` needs nothing but the request written ahead.
+A request has four parts, so that it can be taken up again by another process after a crash: `check` is the last look before it, `turn`
+waits for its turn under the appliance's limit, `submit` sends it at once and once, `settle` follows it and says what it did. `settle`
+needs nothing but the request written ahead.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from failed_execution_cleanup.appliance.doors import Doors
 from failed_execution_cleanup.appliance.errors import ApplianceError, NotExecuted, NotFound, Refused, Unknown
 from failed_execution_cleanup.appliance.ossea import AsyncJob, JobStatus
 from failed_execution_cleanup.appliance.volume_daemon import Operation
-from failed_execution_cleanup.recovery.actions import Action, Kind
+from failed_execution_cleanup.recovery.actions import Action, Kind, System
+from failed_execution_cleanup.recovery.guards import ANSWERING_HOST
 from failed_execution_cleanup.recovery.memory import Outcome, Request
 from failed_execution_cleanup.recovery.restore_points import BACKED_UP
 from failed_execution_cleanup.recovery.volumes import BY_ID
 from failed_execution_cleanup.recovery.world import CloudVM, CloudVolume
 
+_FORBIDDEN: Final = frozenset({432, 531, 532})
+"""Codes of OSSEA that say that the account may not do this (CloudStack facts 1.3)."""
 _JOB_IDS: Final = uuid.UUID("5c0f2c1e-6f0b-5a44-9d3a-6a5d3f1f7b10")
 
 
@@ -56,6 +60,7 @@ class Performer:
         *,
         arrival_seconds: float = 30.0,
         operation_seconds: float = 420.0,
+        stop_seconds: float = 300.0,
     ) -> None:
         """Prepare; nothing is sent.
 
@@ -66,12 +71,14 @@ class Performer:
             arrival_seconds: how long a request whose answer was lost may still be on its way; the HTTP time-out.
             operation_seconds: age at which a daemon operation counts as dead. CloudStack's SDK gives up after 300 s
                 (appliance facts 1.5).
+            stop_seconds: how long a guest has to shut down; a stop that takes longer is let go, its job may go on (rule 15).
         """
         self._doors = doors
         self._subject = subject
         self._now = now
         self._arrival = timedelta(seconds=arrival_seconds)
         self._operation_seconds = operation_seconds
+        self._stop_seconds = stop_seconds
 
     async def check(self, action: Action) -> str | None:
         """Last look before the request: what forbids it by now, or None."""
@@ -80,6 +87,8 @@ class Performer:
                 return await self._check_revert(action)
             case Kind.DESTROY_VM | Kind.EXPUNGE_VM:
                 return await self._check_destroy(action)
+            case Kind.STOP_VM:
+                return await self._check_stop(action)
             case Kind.ATTACH:
                 volume = await self._volume(action.object)
                 if volume is None or volume.vm_id is not None or volume.state != "Ready":
@@ -89,6 +98,10 @@ class Performer:
                 if volume is None or volume.vm_id != action.vm_id:
                     return f"volume {action.object} is not on VM {action.vm_id} any more"
         return None
+
+    async def turn(self, action: Action) -> None:
+        """Wait for the request's turn under `requestsPerSecond`; whoever reads on after this reads right before it (rule 7)."""
+        await (self._doors.daemon if action.system is System.DAEMON else self._doors.ossea).turn()
 
     async def submit(self, action: Action, request: Request) -> str | None:
         """Send the request once; returns the id of the job or operation where there is one.
@@ -154,6 +167,8 @@ class Performer:
                 outcome, error = (Outcome.EFFECT, None) if found else (Outcome.NO_EFFECT, "the daemon has no export")
             case _:
                 outcome, error = await self._settle_job(request)
+                # A job found by its chosen id, after the answer was lost, is known from now on as ours.
+                request = replace(request, external_id=request.external_id or job_id_for(self._subject.job_id, request))
         return replace(request, outcome=outcome, error=error, settled_at=self._now())
 
     async def _check_revert(self, action: Action) -> str | None:
@@ -177,6 +192,17 @@ class Performer:
         ours = [v.id for v in on_vm if v.id in self._subject.volume_ids]
         if ours or len(on_vm) > 1 or any(v.type != "ROOT" for v in on_vm):
             return f"VM {action.object} holds more than its own root disk: {', '.join(v.id for v in on_vm)}"
+        return None
+
+    async def _check_stop(self, action: Action) -> str | None:
+        """Rule 15, read now: Running, no job at work on it, and for a forced stop a host that answers."""
+        vm = await self._vm(action.object)
+        if vm is None or vm.state != "Running" or vm.job_id is not None:
+            return f"VM {action.object} is not Running, or an OSSEA job is at work on it"
+        if action.forced:
+            hosts = {host.id: host.state for host in await self._doors.ossea.list_hosts() or ()}
+            if hosts.get(vm.host_id or "") not in ANSWERING_HOST:
+                return f"the host of VM {action.object} does not answer: a forced stop might only change a row"
         return None
 
     async def _settle_operation(self, request: Request) -> tuple[Outcome, str | None]:
@@ -227,7 +253,9 @@ class Performer:
             )
 
     async def _settle_job(self, request: Request) -> tuple[Outcome, str | None]:
-        job = await self._doors.ossea.wait_job(request.external_id or job_id_for(self._subject.job_id, request))
+        job = await self._doors.ossea.wait_job(
+            request.external_id or job_id_for(self._subject.job_id, request), deadline_seconds=self._patience(request)
+        )
         if job.status is JobStatus.VANISHED:
             self._may_still_arrive(request)
         said = _said(job)
@@ -244,20 +272,31 @@ class Performer:
                 return (Outcome.EFFECT, None) if gone else (Outcome.NO_EFFECT, said)
             case Kind.STOP_VM:
                 vm = await self._vm(request.object)
-                stopped = vm is None or vm.state in {"Stopped", "Destroyed", "Expunging"}
-                return (Outcome.EFFECT, None) if stopped else (Outcome.NO_EFFECT, said)
+                if vm is None or vm.state in {"Stopped", "Destroyed", "Expunging"}:
+                    return Outcome.EFFECT, None
+                if not job.final:
+                    return Outcome.UNKNOWN, f"OSSEA job {job.id} has not ended after {self._stop_seconds:.0f} s"
+                return Outcome.NO_EFFECT, said
         vm = await self._vm(request.object)
         gone_states = {"Expunging"} if request.kind is Kind.EXPUNGE_VM else {"Expunging", "Destroyed"}
         if vm is None or vm.state in gone_states:
             return Outcome.EFFECT, None
         return (Outcome.REFUSED if _not_permitted(job) else Outcome.NO_EFFECT), said
 
+    def _patience(self, request: Request) -> float | None:
+        """Seconds for which the job of a request is followed; None: until it ends."""
+        if request.kind is not Kind.STOP_VM:
+            return None
+        return max(0.0, self._stop_seconds - (self._now() - request.sent_at).total_seconds())
+
     async def _judge_revert(self, request: Request, job: AsyncJob, said: str) -> tuple[Outcome, str | None]:
         if job.status is not JobStatus.SUCCEEDED:
             # Whatever else was said, a revert without jobstatus 1 may still be copying (rule 11).
             return Outcome.UNKNOWN, said
         volume = await self._volume(request.volume_id or "")
-        if volume is None or volume.vm_id is not None:
+        if volume is None:
+            return Outcome.UNKNOWN, "OSSEA does not show the volume that was reverted"
+        if volume.vm_id is not None:
             return Outcome.UNKNOWN, "the volume was attached while it was being reverted"
         return Outcome.EFFECT, None
 
@@ -286,9 +325,14 @@ def _said(job: AsyncJob) -> str:
 
 
 def _not_permitted(job: AsyncJob) -> bool:
-    return job.status is JobStatus.FAILED and job.code in {531, 532}
+    return job.status is JobStatus.FAILED and job.code in _FORBIDDEN
 
 
 def refused(request: Request, error: ApplianceError, at: datetime) -> Request:
-    """The request settled as certainly not executed."""
-    return replace(request, outcome=Outcome.REFUSED, error=str(error), settled_at=at)
+    """The request settled as certainly not executed.
+
+    For the removal of a VM `REFUSED` means that the account has no right to it, so any other refusal counts as a try.
+    """
+    removal = request.kind in {Kind.DESTROY_VM, Kind.EXPUNGE_VM}
+    outcome = Outcome.NO_EFFECT if removal and error.code not in _FORBIDDEN else Outcome.REFUSED
+    return replace(request, outcome=outcome, error=str(error), settled_at=at)

@@ -14,7 +14,7 @@ class RateLimit:
 
     `async with limit:` waits for the turn and takes one token; nothing is given back at the end. A cancelled waiter
     takes none. CloudStack counts per account and fixed window (CloudStack facts 1.7): share one limit among all
-    clients of an account.
+    clients of an account, so that a pause the server asks one of them for is kept by all.
     """
 
     def __init__(self, per_second: float, *, burst: int = 1) -> None:
@@ -25,14 +25,21 @@ class RateLimit:
         self._interval = 1.0 / per_second
         self._tolerance = (burst - 1) * self._interval
         self._full_at = float("-inf")  # loop time at which the bucket is full again
+        self._closed_until = float("-inf")  # loop time before which nothing passes
         self._turn = asyncio.Lock()
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing pass for so long; a longer pause that runs already stays."""
+        self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + seconds)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         async with self._turn:
-            delay = self._full_at - self._tolerance - loop.time()
-            if delay > 0:
-                await asyncio.sleep(delay)
+            opened_at = float("-inf")
+            # Again after a sleep in which a longer pause began.
+            while (opens_at := max(self._full_at - self._tolerance, self._closed_until)) > max(opened_at, loop.time()):
+                await asyncio.sleep(opens_at - loop.time())
+                opened_at = opens_at
             self._full_at = max(self._full_at, loop.time()) + self._interval
         return self
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
+    from failed_execution_cleanup.appliance.calls import CallListener
+
 SYSTEM = "Volume Daemon"
 
 _FINAL_STATUSES = frozenset({"completed", "failed", "cancelled"})
@@ -133,14 +135,16 @@ class VolumeDaemonClient:
         http: httpx.AsyncClient | None = None,
         limiter: AbstractAsyncContextManager[object] | None = None,
         timeout_seconds: float = 30.0,
+        heard: CallListener | None = None,
     ) -> None:
         """Prepare a client; nothing is sent.
 
         Args:
             url: address of the daemon, `http://oma.example.com:8090`; `/api/v1` is appended when missing.
             http: client to send with; stays open. None: an own one, closed by `aclose`.
-            limiter: entered before every request.
+            limiter: entered before every read, and by `turn` for a mutating request.
             timeout_seconds: limit for one request from connection to last byte.
+            heard: hears of every request.
 
         Raises:
             NotExecuted: `url` is not usable.
@@ -152,6 +156,7 @@ class VolumeDaemonClient:
         self._http = http or httpx.AsyncClient()
         self._limiter = limiter or contextlib.nullcontext()
         self._timeout_seconds = timeout_seconds
+        self._heard = heard
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,6 +171,14 @@ class VolumeDaemonClient:
         if self._owns_http:
             await self._http.aclose()
 
+    async def turn(self) -> None:
+        """Wait for this client's turn under the limit, for the mutating request that is sent next.
+
+        Such a request takes no turn itself, so that nothing waits between the last look before it and its sending (rule 7).
+        """
+        async with self._limiter:
+            return
+
     async def health(self) -> Health:
         """Whether the daemon answers and reaches its database."""
         what = "health"
@@ -178,7 +191,7 @@ class VolumeDaemonClient:
             Unavailable: the daemon could not read its table; it answers 404 for that as well (appliance facts 0.4).
         """
         what = f"mapping of volume {checked_id(volume_id, system=SYSTEM)}"
-        response = await self._get(f"/volumes/{volume_id}/device", what=what)
+        response = await self._get("/volumes/{id}/device", volume_id, what=what)
         if _says_missing(response, f"mapping not found for volume: {volume_id}"):
             return None
         return _read(_MAPPING, response, what=what)
@@ -190,7 +203,7 @@ class VolumeDaemonClient:
             Unavailable: the daemon could not read its table; it answers 404 for that as well.
         """
         what = f"export of volume {checked_id(volume_id, system=SYSTEM)}"
-        response = await self._get(f"/exports/{volume_id}", what=what)
+        response = await self._get("/exports/{id}", volume_id, what=what)
         if _says_missing(response, f"export not found for volume: {volume_id}"):
             return None
         return _read(_EXPORT, response, what=what)
@@ -198,7 +211,7 @@ class VolumeDaemonClient:
     async def operation(self, operation_id: str) -> Operation | None:
         """One operation; None when the daemon does not know it."""
         what = f"operation {checked_id(operation_id, system=SYSTEM)}"
-        response = await self._get(f"/operations/{operation_id}", what=what)
+        response = await self._get("/operations/{id}", operation_id, what=what)
         if _says_missing(response, f"operation not found: {operation_id}"):
             return None
         return _read(_OPERATION, response, what=what)
@@ -232,7 +245,7 @@ class VolumeDaemonClient:
         """
         # The daemon accepts an empty VM and fails later (appliance facts 1.2).
         what = f"attach of volume {checked_id(volume_id, system=SYSTEM)} to VM {checked_id(vm_id, system=SYSTEM)}"
-        response = await self._post(f"/volumes/{volume_id}/attach", what=what, body={"vm_id": vm_id})
+        response = await self._post("/volumes/{id}/attach", volume_id, what=what, body={"vm_id": vm_id})
         return _read(_OPERATION, response, what=what, mutating=True)
 
     async def detach(self, volume_id: str) -> Operation:
@@ -242,7 +255,9 @@ class VolumeDaemonClient:
             Unknown: the operation may have been started.
         """
         what = f"detach of volume {checked_id(volume_id, system=SYSTEM)}"
-        return _read(_OPERATION, await self._post(f"/volumes/{volume_id}/detach", what=what), what=what, mutating=True)
+        return _read(
+            _OPERATION, await self._post("/volumes/{id}/detach", volume_id, what=what), what=what, mutating=True
+        )
 
     async def create_export(self, volume_id: str, *, vm_name: str, vm_id: str, disk_number: int) -> NBDExport:
         """Create the NBD export of a volume that has a mapping on the OMA.
@@ -292,23 +307,38 @@ class VolumeDaemonClient:
             patience_seconds=math.inf,
         )
 
-    async def _get(self, path: str, *, what: str, query: Mapping[str, str] | None = None) -> httpx.Response:
-        request = self._http.build_request("GET", self._base + path, params=query)
-        return await self._exchange(request, what=what, mutating=False)
+    async def _get(
+        self, path: str, object_id: str = "", *, what: str, query: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        return await self._exchange("GET", path, object_id, what=what, query=query)
 
-    async def _post(self, path: str, *, what: str, body: Mapping[str, object] | None = None) -> httpx.Response:
-        request = self._http.build_request("POST", self._base + path, json=body)
-        return await self._exchange(request, what=what, mutating=True)
+    async def _post(
+        self, path: str, object_id: str = "", *, what: str, body: Mapping[str, object] | None = None
+    ) -> httpx.Response:
+        return await self._exchange("POST", path, object_id, what=what, body=body, mutating=True)
 
-    async def _exchange(self, request: httpx.Request, *, what: str, mutating: bool) -> httpx.Response:
-        async with self._limiter:
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        object_id: str,
+        *,
+        what: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+        mutating: bool = False,
+    ) -> httpx.Response:
+        request = self._http.build_request(method, self._base + path.format(id=object_id), params=query, json=body)
+        async with contextlib.nullcontext() if mutating else self._limiter:
             return await exchange(
                 self._http,
                 request,
                 system=SYSTEM,
+                command=f"{method} {path}",
                 what=what,
                 mutating=mutating,
                 timeout_seconds=self._timeout_seconds,
+                heard=self._heard,
             )
 
 

@@ -8,6 +8,7 @@ Nothing is sent without a request written ahead, and nothing is sent when the re
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,6 +18,7 @@ from failed_execution_cleanup.appliance.doors import Doors
 from failed_execution_cleanup.appliance.errors import ApplianceError
 from failed_execution_cleanup.appliance.perform import Performer, Subject
 from failed_execution_cleanup.recovery.actions import System
+from failed_execution_cleanup.recovery.approval import adopted, executes, plan_of
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Refuse, Stopped, Wait, decide
 from failed_execution_cleanup.recovery.goals import Settings, Wish
 from failed_execution_cleanup.recovery.incident import newest_job_id
@@ -28,7 +30,7 @@ from failed_execution_cleanup.run import phases
 from failed_execution_cleanup.run.claim import Claim, dump_memory, load_memory
 from failed_execution_cleanup.run.order import Order, Progress, Reporter
 from failed_execution_cleanup.run.surroundings import Surroundings
-from failed_execution_cleanup.run.worker import Worker, unreachable
+from failed_execution_cleanup.run.worker import LEAVING, Worker, unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,23 @@ class Limits:
         """Pause between heartbeats: two may be late or lost before anybody takes over."""
         return self.expiry_seconds / 3
 
+    @property
+    def owner_alive_seconds(self) -> float:
+        """Age of a heartbeat after which nothing of its owner's can arrive any more."""
+        return self.expiry_seconds + self.http_seconds
+
 
 class Cleanup:
     """One VM's cleanup for one order. Made for a single `run`."""
 
     def __init__(
-        self, doors: Doors, settings: Settings, owner: str, reporter: Reporter, limits: Limits | None = None
+        self,
+        doors: Doors,
+        settings: Settings,
+        owner: str,
+        reporter: Reporter,
+        limits: Limits | None = None,
+        leaving: asyncio.Event | None = None,
     ) -> None:
         """Prepare; nothing is read or sent.
 
@@ -63,10 +76,12 @@ class Cleanup:
             owner: identity of this process, unique among all that may ever run.
             reporter: who asked.
             limits: times of the process.
+            leaving: set by a process that is about to end: the claim is handed over as soon as possible.
         """
-        self._around = Surroundings(doors, settings, reporter)
-        self._owner = owner
         self._limits = limits or Limits()
+        settings = replace(settings, owner_alive=timedelta(seconds=self._limits.owner_alive_seconds))
+        self._around = Surroundings(doors, settings, reporter, leaving or asyncio.Event())
+        self._owner = owner
 
     async def run(self) -> Progress:
         """Work until nothing is left, nothing may be done, or somebody else must act; never raises for the appliance's trouble."""
@@ -75,7 +90,8 @@ class Cleanup:
             contexts = await self._around.doors.database.find_contexts(order.vm_name, order.vcenter_host)
             if len(contexts) != 1:
                 return Progress(_identity(order, contexts))
-            async with self._around.doors.database.lock(contexts[0].context_id) as lock:
+            silence = self._limits.owner_alive_seconds
+            async with self._around.doors.database.lock(contexts[0].context_id, idle_seconds=silence) as lock:
                 return await self._locked(lock, order)
         except (LockHeld, ClaimLost) as error:
             return Progress(Wait(Reason.CLAIMED_ELSEWHERE, str(error), timedelta(seconds=15), Assessment()))
@@ -91,29 +107,44 @@ class Cleanup:
         stored = await lock.load_claim(job_id) if job_id else None
         memory = load_memory(stored.memory if stored else None, job_id or "")
         wish = self._around.wish(order, job_id)
-        if memory.finished and memory.handled_request == order.requested_at:
-            return Progress(
-                _as_ended(Reason(memory.finished), world, wish, memory), world, memory, stored.id if stored else None
-            )
-        if memory.finished or memory.handled_request != order.requested_at:
+        if memory.finished and memory.handled_request == order.requested_at and not order.correcting:
+            ended = _as_ended(Reason(memory.finished), world, wish, memory)
+            kept_to = memory.approval is not None and memory.approval.plan_hash == order.approved_plan
+            return Progress(ended, world, memory, stored.id if stored else None, approved=kept_to)
+        before = memory
+        if order.correcting:
+            memory = _correcting(memory, self._around.now(), order)
+        elif memory.finished or memory.handled_request != order.requested_at:
             memory = (
                 memory.again(self._around.now(), order.requested_at)
                 if memory.finished
                 else _asked_again(memory, self._around.now(), order)
             )
         abandoned = stored is not None and stored.owner is not None
-        if not order.execute and not abandoned:
-            # A plan: what would be done if it were asked for; nothing is claimed or written.
-            return Progress(decide(world, replace(wish, stopping=order.stopping), memory), world, memory)
         decision = decide(world, wish, memory)
-        if order.stopping and not abandoned:
+        unsettled = abandoned or any(r.open for r in memory.requests)
+        approved = False
+        if order.correcting and not unsettled and not isinstance(decision, Act):
+            # What cannot be put right leaves the end of the last run as it was.
+            ended = _as_ended(Reason(before.finished or Reason.ALREADY_CLEAN), world, wish, before)
+            return Progress(ended, world, before, stored.id if stored else None)
+        if not order.execute and not unsettled:
+            # A plan: what would be done if it were asked for; nothing is claimed or written.
+            preview = decide(world, replace(wish, execute=True, approved_plan=None), memory)
+            approved = executes(wish, adopted(wish, memory, plan_of(world, preview.assessment)))
+            if not approved:
+                return Progress(preview, world, memory)
+        # What an earlier run reverted is still brought home, although its claim was let go (rule 19).
+        if order.stopping and not unsettled and not memory.touched:
             return Progress(Stopped("stopped before anything was touched.", (), decision.assessment), world, memory)
-        if job_id is None or not (isinstance(decision, Act) or abandoned or any(r.open for r in memory.requests)):
-            return Progress(decision, world, memory, stored.id if stored else None)
+        if job_id is None or not (isinstance(decision, Act) or unsettled):
+            return Progress(decision, world, memory, stored.id if stored else None, approved=approved)
         if stored is not None and (left := self._owner_alive(stored)) > timedelta(0):
             message = f"{stored.owner} worked on this VM until a moment ago; its requests must be over before anybody goes on."
             waiting = Wait(Reason.CLAIMED_ELSEWHERE, message, left, decision.assessment)
-            return Progress(waiting, world, memory, stored.id)
+            return Progress(waiting, world, memory, stored.id, approved=approved)
+        if self._around.leaving.is_set():
+            return Progress(LEAVING, world, memory, stored.id if stored else None)
         if any(step.system is System.DAEMON for step in decision.assessment.steps):
             await self._around.doors.daemon.health()  # before the claim: an outage must leave no trace
         await self._around.reporter.claiming()
@@ -143,6 +174,7 @@ class Cleanup:
                 self._around.now,
                 arrival_seconds=self._limits.http_seconds,
                 operation_seconds=self._around.settings.operation_limit.total_seconds(),
+                stop_seconds=self._around.settings.stop_timeout.total_seconds(),
             ),
         )
         try:
@@ -151,33 +183,40 @@ class Cleanup:
             progress = await worker.work()
         finally:
             await worker.cancel()
-        await self._release(claim, progress.decision)
+        await self._release(claim, progress)
         return replace(progress, memory=claim.memory, claimed=False)
 
-    async def _release(self, claim: Claim, decision: Decision) -> None:
+    async def _release(self, claim: Claim, progress: Progress) -> None:
         status: ClaimOutcome = "failed"
         error: str | None = "interrupted"
-        match decision:
-            case Done(reason=reason, message=message):
+        ended: Memory | None = None
+        match progress.decision:
+            case Done(reason=reason, message=message, assessment=seen):
                 await phases.skip_rest(claim)
-                await claim.change(lambda memory: replace(memory, finished=reason.value))
+                suspects = tuple(v.volume.id for v in seen.suspects) if seen.volumes else None
+                # Stored with the release: a claim that is finished and still held would be taken over by nobody.
+                ended = claim.memory.ended(reason=reason.value, at=self._around.now(), suspects=suspects)
                 status, error = ("completed", None) if reason in SUCCESSES else ("failed", message)
             case Stopped(message=message):
                 await claim.change(partial(Memory.stopped, at=self._around.now()))
                 status, error = "cancelled", message
             case Refuse(reason=reason, message=message):
+                if reason is Reason.AWAITING_APPROVAL:  # the deadline does not count a pause for a person's word
+                    await claim.change(partial(Memory.stopped, at=self._around.now()))
                 error = f"{reason.value}: {message}"
             case Wait(message=message):
-                error = f"waiting: {message}"
-        finished = isinstance(decision, Done)
-        memory = dump_memory(claim.memory)
-        await claim.lock.release_claim(claim.stored, status, error, finished=finished, memory=memory)
+                error = f"interrupted: {message}" if progress.handed_over else f"waiting: {message}"
+        memory = ended or claim.memory
+        await claim.lock.release_claim(
+            claim.stored, status, error, finished=ended is not None, memory=dump_memory(memory)
+        )
+        claim.memory = memory
 
     def _owner_alive(self, stored: StoredClaim) -> timedelta:
         """How long the former owner may still be waiting for an answer (rules, claim and memory)."""
         if stored.owner is None or stored.heartbeat_age is None:
             return timedelta(0)
-        return timedelta(seconds=self._limits.expiry_seconds + self._limits.http_seconds - stored.heartbeat_age)
+        return timedelta(seconds=self._limits.owner_alive_seconds - stored.heartbeat_age)
 
 
 def _identity(order: Order, contexts: tuple[ContextRow, ...]) -> Refuse:
@@ -207,7 +246,15 @@ def job_mismatch(pinned: str, wanted: str | None) -> Refuse:
 
 def _asked_again(memory: Memory, at: datetime, order: Order) -> Memory:
     """A new request for an unfinished run: tries count anew, everything else goes on."""
-    return replace(memory, handled_request=order.requested_at, tries_from=at if memory.requests else None)
+    tries_from = at if memory.requests else None
+    return replace(memory, handled_request=order.requested_at, tries_from=tries_from, correcting=False)
+
+
+def _correcting(memory: Memory, at: datetime, order: Order) -> Memory:
+    """A run nobody asked for: whatever becomes of its owner, it never reverts (rule 18)."""
+    if memory.started_at is None or memory.finished:
+        return memory.again(at, order.requested_at, correcting=True)
+    return replace(memory, correcting=True)
 
 
 def _as_ended(reason: Reason, world: World, wish: Wish, memory: Memory) -> Decision:

@@ -21,7 +21,9 @@ class Order:
         asker: identity of who asks, such as a resource's uid; a job pinned for the same asker stays pinned.
         requested_at: opaque token; a new one asks for one more run.
         waivers: those the appliance allows.
-        execute: False: say what would be done, touch nothing.
+        execute: False: say what would be done, touch nothing before that plan is approved.
+        approved_plan: digest of the plan a person approved: nothing outside of it is done.
+        correcting: put right what drifted since the clean end of the last run; only phases that differ, and never by a revert.
         stopping: suspended or deleted: finish what is in flight, bring reverted volumes home, let go.
     """
 
@@ -33,6 +35,8 @@ class Order:
     waivers: frozenset[Waiver] = frozenset()
     deadline: timedelta = timedelta(hours=4)
     execute: bool = True
+    approved_plan: str | None = None
+    correcting: bool = False
     stopping: bool = False
 
 
@@ -44,6 +48,8 @@ class Progress:
         world: None when nothing could be observed.
         claim_id: `job_tracking.id` of the claim, once there is one.
         claimed: the claim is held at this moment.
+        approved: what is carried out is a plan that was approved, although only a plan is asked for.
+        handed_over: the run ended in the middle, as its process ends or its secrets do: another goes on with the same memory.
     """
 
     decision: Decision
@@ -51,6 +57,8 @@ class Progress:
     memory: Memory = field(default_factory=lambda: Memory(""))
     claim_id: str | None = None
     claimed: bool = False
+    approved: bool = False
+    handed_over: bool = False
 
 
 class Reporter(Protocol):

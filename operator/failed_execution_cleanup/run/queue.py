@@ -14,15 +14,16 @@ One event loop, no threads: every method but `get` is synchronous and must be ca
 """
 
 import asyncio
+import itertools
 import logging
 from collections import Counter, OrderedDict, deque
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from random import Random
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Backoff", "Lane", "QueueClosed", "Result", "WorkQueue", "work"]
+__all__ = ["Backoff", "Lane", "QueueClosed", "QueueListener", "Result", "WorkQueue", "work"]
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,19 @@ class Result:
         return cls(after_seconds=seconds, lane=lane)
 
 
+class QueueListener(Protocol):
+    """Hears what a queue does, for whoever counts; must not block or raise."""
+
+    def added(self, lane: Lane) -> None:
+        """A key was added, or asked for once more."""
+
+    def picked(self, key: object, lane: Lane, waited_seconds: float) -> None:
+        """A key got its worker, after so long in its lane."""
+
+    def worked(self, key: object, *, after_seconds: float | None, failed: bool) -> None:
+        """The work on a key ended; `after_seconds` is when it comes back by itself."""
+
+
 @dataclass(slots=True, eq=False)
 class _Entry:
     """What the queue knows about one key; forgotten when the key neither waits nor is worked on."""
@@ -112,6 +126,7 @@ class WorkQueue(Generic[Key]):
         backoff: Backoff | None = None,
         share: int = 5,
         default_limit: int | None = None,
+        listener: QueueListener | None = None,
     ) -> None:
         """Create an empty queue.
 
@@ -120,12 +135,14 @@ class WorkQueue(Generic[Key]):
             backoff: delays of failing keys.
             share: one of so many picks goes to the key that has waited longest, whatever its lane.
             default_limit: keys of a group that may be worked on at once, unless `set_limit` says otherwise; None: any.
+            listener: hears what happens.
 
         Raises:
             ValueError: a share or limit below 1.
         """
         if share < 1:
             raise ValueError(f"share must be at least 1, got {share}")
+        self.listener = listener
         self._random = random or Random()  # noqa: S311 - spreads load, guards nothing
         self._backoff = backoff or Backoff()
         self._share = share
@@ -152,6 +169,8 @@ class WorkQueue(Generic[Key]):
         """
         if self._closed:
             return
+        if self.listener is not None:
+            self.listener.added(lane)
         due = asyncio.get_running_loop().time() + max(after, 0.0)
         entry = self._entries.get(key)
         if entry is None:
@@ -272,6 +291,14 @@ class WorkQueue(Generic[Key]):
         ahead = sum(len(self._lanes[lane].get(entry.group, ())) for lane in Lane if lane < entry.lane)
         return ahead + list(self._lanes[entry.lane][entry.group]).index(key) + 1
 
+    def waiting(self, first: int) -> Iterator[tuple[Key, int]]:
+        """Yield the first waiting keys of each group with their `position`; keys without a group stand in no line."""
+        groups = {group for lane in self._lanes.values() for group in lane if group is not None}
+        for group in groups:
+            line = itertools.chain.from_iterable(self._lanes[lane].get(group, ()) for lane in Lane)
+            for place, key in enumerate(itertools.islice(line, first), start=1):
+                yield key, place
+
     @property
     def depth(self) -> Mapping[Lane, int]:
         """Keys that could be worked on now but for a free worker or a full group, by lane."""
@@ -335,6 +362,8 @@ class WorkQueue(Generic[Key]):
         else:
             self._passed_over += 1
         self._withdraw(key, entry)
+        if self.listener is not None and entry.lane is not None:
+            self.listener.picked(key, entry.lane, asyncio.get_running_loop().time() - entry.since)
         entry.lane, entry.changed = None, asyncio.Event()
         entry.charged_to = entry.group
         self._in_work[entry.charged_to] += 1
@@ -391,9 +420,11 @@ async def _worker(queue: WorkQueue[Key], reconcile: Callable[[Key], Awaitable[Re
             key = await queue.get()
         except QueueClosed:
             return
+        result, failed = Result(), False
         try:
             result = await reconcile(key)
         except Exception:
+            failed = True
             queue.failed(key)
             logger.exception("Reconcile failed", extra={"key": str(key), "failures": queue.failures(key)})
         else:
@@ -402,3 +433,5 @@ async def _worker(queue: WorkQueue[Key], reconcile: Callable[[Key], Awaitable[Re
                 queue.add(key, result.lane, after=result.after_seconds)
         finally:
             queue.done(key)
+            if queue.listener is not None:
+                queue.listener.worked(key, after_seconds=result.after_seconds, failed=failed)

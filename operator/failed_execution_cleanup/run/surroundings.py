@@ -16,11 +16,16 @@ from failed_execution_cleanup.run.order import Order, Reporter
 
 @dataclass(slots=True)
 class Surroundings:
-    """One appliance and one asker, for the time of one run."""
+    """One appliance and one asker, for the time of one run.
+
+    Attributes:
+        leaving: set when this process is about to end: nothing is begun any more.
+    """
 
     doors: Doors
     settings: Settings
     reporter: Reporter
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
     _clock: tuple[datetime, float] | None = field(default=None, init=False)
 
     async def observe(self, lock: ContextLock) -> World:
@@ -41,7 +46,9 @@ class Surroundings:
         return Wish(
             job_id=job_id,
             waivers=order.waivers,
-            stopping=order.stopping or not order.execute,
+            stopping=order.stopping,
             deadline=order.deadline,
+            execute=order.execute,
+            approved_plan=order.approved_plan,
             settings=self.settings,
         )

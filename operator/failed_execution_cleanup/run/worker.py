@@ -9,17 +9,27 @@ import asyncio
 import contextlib
 import itertools
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from failed_execution_cleanup.appliance.database import ClaimLost, Level, LockLost, RowsChanged
-from failed_execution_cleanup.appliance.errors import ApplianceError, DatabaseUnavailable, NotExecuted, Refused, Unknown
+from failed_execution_cleanup.appliance.errors import (
+    ApplianceError,
+    BadCredentials,
+    DatabaseUnavailable,
+    NotExecuted,
+    Refused,
+    Unknown,
+    Untrusted,
+)
 from failed_execution_cleanup.appliance.perform import Performer, refused
 from failed_execution_cleanup.recovery.actions import Action, Kind, System
 from failed_execution_cleanup.recovery.activity import activity
-from failed_execution_cleanup.recovery.decide import Act, Decision, Wait, decide
+from failed_execution_cleanup.recovery.approval import adopted, plan_of
+from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Wait, decide
 from failed_execution_cleanup.recovery.memory import Memory, Outcome, Request
 from failed_execution_cleanup.recovery.plan import Assessment
 from failed_execution_cleanup.recovery.reasons import Reason
@@ -40,6 +50,12 @@ _SEVERITY: Final[dict[Level, int]] = {
     "WARN": logging.WARNING,
     "ERROR": logging.ERROR,
 }
+HAND_OVER_SECONDS: Final = 5.0
+"""How long a process that is told to end waits for its requests in flight: most detaches, attaches and deletes are over by then."""
+
+LEAVING: Final = Wait(None, "the operator is ending; another one goes on at once", timedelta(0), Assessment())
+"""What is said of a run that ends with its process."""
+
 _SETTLE_RETRY: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LOOK_SECONDS: Final = 5.0
 _UNREACHABLE: Final = (2.0, 5.0, 10.0, 30.0)
@@ -63,7 +79,24 @@ class Worker:
         self._unreached: dict[str, ApplianceError] = {}  # by request: why it cannot be sent or followed for now
 
     async def settle_abandoned(self) -> None:
-        """Follow what a dead owner left open, then wait for two equal observations (claim and memory)."""
+        """Follow what a dead owner left open, then wait for two equal observations (claim and memory).
+
+        Ends early when this process is about to end: what is open then stays open for the next owner.
+        """
+        settling = asyncio.create_task(self._settle_abandoned(), name="settle abandoned requests")
+        leaving = asyncio.create_task(self._around.leaving.wait())
+        try:
+            await asyncio.wait([settling, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if not settling.done():
+                await self._cut([settling])
+        finally:
+            for task in (settling, leaving):
+                task.cancel()
+            await asyncio.gather(settling, leaving, return_exceptions=True)
+        if not settling.cancelled():
+            settling.result()
+
+    async def _settle_abandoned(self) -> None:
         for request in self._claim.memory.requests:
             if request.open:
                 logger.info("Following a request of a former owner", extra={"request": request.key})
@@ -86,9 +119,12 @@ class Worker:
         """Loop until a decision ends the run."""
         around, claim = self._around, self._claim
         seen = None
+        approved = False
         while True:
             if claim.lost.is_set():
                 raise ClaimLost(claim.stored.id)
+            if around.leaving.is_set():
+                return await self._hand_over(LEAVING)
             order = await around.reporter.order()
             try:
                 world = await around.observe(claim.lock)
@@ -101,8 +137,12 @@ class Worker:
                     claim, decision.assessment, {a.phase for a in self._running.values()}, around.now()
                 )
                 await self._note_waivers(world, order, decision)
+                approved = await self._note_approval(world, order, decision)
             except (LockLost, ClaimLost, DatabaseUnavailable, Unknown):
                 raise
+            except (BadCredentials, Untrusted) as error:
+                # The doors were opened with secrets that may have been replaced since: another run reads them afresh.
+                return await self._hand_over(unreachable(error, self._trouble))
             except ApplianceError as error:
                 world, decision = None, unreachable(error, self._trouble)
                 self._trouble += 1
@@ -110,9 +150,11 @@ class Worker:
                 self._trouble = 0
             if world is not None and not self._running and _ends(decision):
                 # Told by the caller once the claim is released: who sees the end finds the job log closed.
-                return Progress(decision, world, claim.memory, claim.stored.id)
+                return Progress(decision, world, claim.memory, claim.stored.id, approved=approved)
             told = self._as_seen_by_a_person(decision)
-            await around.reporter.progress(Progress(told, world, claim.memory, claim.stored.id, claimed=True))
+            await around.reporter.progress(
+                Progress(told, world, claim.memory, claim.stored.id, claimed=True, approved=approved)
+            )
             pause = _LOOK_SECONDS
             match decision:
                 case Act(actions=actions) if world is not None:
@@ -120,6 +162,23 @@ class Worker:
                 case Wait(after=after):
                     pause = min(after.total_seconds(), 60.0)
             await self._wait(pause)
+
+    async def _hand_over(self, decision: Decision) -> Progress:
+        """End in the middle: give requests in flight a few seconds to end; those that go on stay open in the memory for the next owner."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=HAND_OVER_SECONDS)
+        for task in [task for task in self._running if task.done()]:
+            await self._ended(task, self._running.pop(task))
+        await self._cut(self._running)
+        self._running.clear()
+        return Progress(decision, None, self._claim.memory, self._claim.stored.id, handed_over=True)
+
+    async def _cut(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        """Cancel tasks while none of them uses the lock's connection, which would end with it."""
+        async with self._claim.lock.between_statements():
+            for task in tasks:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def cancel(self) -> None:
         """End what is still followed; requests stay open in the memory and are taken up by the next owner."""
@@ -152,10 +211,11 @@ class Worker:
         return pause
 
     async def _wait(self, seconds: float) -> None:
-        """Until something ended, the order changed, the claim was lost or the time is over."""
+        """Until something ended, the order changed, the claim was lost, this process is to end or the time is over."""
         others = [
             asyncio.create_task(self._around.reporter.pause(seconds)),
             asyncio.create_task(self._claim.lost.wait()),
+            asyncio.create_task(self._around.leaving.wait()),
         ]
         try:
             await asyncio.wait([*self._running, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -178,16 +238,16 @@ class Worker:
             raise
         except ApplianceError as error:
             self._unreached[action.key] = error
-            self._hold_back(action, _UNREACHABLE)
+            self._hold_back(action, _UNREACHABLE, at_least=error.retry_after or 0.0)
             logger.warning("Could not be sent", extra={"action": action.key, "cause": str(error)})
             await self._log("WARN", f"{action.why}: {error}", action)
         else:
             self._held_back.pop(action.key, None)
 
-    def _hold_back(self, action: Action, pauses: tuple[float, ...]) -> None:
-        """Do not try the action again before a pause that grows with each time in a row."""
+    def _hold_back(self, action: Action, pauses: tuple[float, ...], *, at_least: float = 0.0) -> None:
+        """Do not try the action again before a pause that grows with each time in a row, nor before a server asks for it."""
         times, _ = self._held_back.get(action.key, (0, 0.0))
-        pause = pauses[min(times, len(pauses) - 1)]
+        pause = max(pauses[min(times, len(pauses) - 1)], at_least)
         self._held_back[action.key] = (times + 1, asyncio.get_running_loop().time() + pause)
 
     async def _carry_out(self, action: Action, world: World) -> None:
@@ -201,6 +261,7 @@ class Worker:
     async def _request(self, action: Action, world: World) -> None:
         if (why_not := await self._performer.check(action)) is not None:
             raise Interrupted(why_not)
+        await self._performer.turn(action)
         request = await self._claim.write_ahead(action, self._around.now())
         try:
             await self._confirm(world)
@@ -222,6 +283,8 @@ class Worker:
 
     async def _confirm(self, world: World) -> None:
         """The read right before every request (rule 7): claim and lock are ours, and nobody else was at work."""
+        if self._around.leaving.is_set():
+            raise Interrupted("this process is about to end")
         memory = self._claim.memory
         records = await self._claim.lock.read()
         if activity(records, memory) != activity(world.records, memory):
@@ -233,6 +296,11 @@ class Worker:
                 request = await self._performer.settle(request)
                 self._unreached.pop(request.key, None)
                 break
+            except (BadCredentials, Untrusted) as error:
+                self._unreached[request.key] = error
+                if action is None:
+                    raise  # nobody observes beside a take-over: the next run reads the secrets afresh
+                await asyncio.sleep(pause)
             except ApplianceError as error:
                 self._unreached[request.key] = error
                 logger.warning(
@@ -280,6 +348,19 @@ class Worker:
             if without.assessment.blocks != decision.assessment.blocks:
                 await self._claim.change(partial(Memory.with_waiver, reason=waiver.reason, obj=waiver.object))
                 await self._log("WARN", f"waiver {waiver.reason} for {waiver.object} was used", None)
+
+    async def _note_approval(self, world: World, order: Order, decision: Decision) -> bool:
+        """Remember which plan was approved before anything of it is done; returns whether one is in force."""
+        wish, memory = self._around.wish(order, self._claim.memory.job_id), self._claim.memory
+        if isinstance(decision, Done):
+            return memory.approval is not None and memory.approval.plan_hash == order.approved_plan
+        approval = adopted(wish, memory, plan_of(world, decision.assessment))
+        if approval is None or not approval.actions:
+            return False
+        if approval != memory.approval:
+            await self._claim.change(partial(Memory.with_approval, approval=approval))
+            await self._log("INFO", f"keeping to the approved plan {approval.plan_hash}", None)
+        return True
 
     async def _log(self, level: Level, message: str, action: Action | None) -> None:
         phase = self._claim.memory.phases.get(action.phase) if action else None

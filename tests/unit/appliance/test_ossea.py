@@ -15,6 +15,7 @@ from failed_execution_cleanup.appliance.errors import (
     ApplianceError,
     BadCredentials,
     NotExecuted,
+    NotFound,
     Refused,
     Unavailable,
     Unknown,
@@ -151,10 +152,31 @@ async def test_an_impossible_id_is_refused_before_anything_is_sent(bad: str) -> 
 
 @pytest.mark.looptime
 @pytest.mark.asyncio
-async def test_every_request_waits_for_the_limiter() -> None:
+async def test_every_read_waits_for_the_limiter() -> None:
     asked = client(ok({}), limiter=RateLimit(2))
     await asyncio.gather(*(asked.list_volumes() for _ in range(5)))
     assert asyncio.get_running_loop().time() == pytest.approx(2.0)
+
+
+@pytest.mark.looptime
+@pytest.mark.asyncio
+async def test_a_pause_the_server_asks_for_is_kept_by_every_client_of_the_account() -> None:
+    shared, throttled = RateLimit(100), error(429, "please retry after 4000 ms.")
+    with pytest.raises(NotExecuted):
+        await client(throttled, limiter=shared).list_volumes()
+    await client(ok({}), limiter=shared).list_snapshots()
+    assert asyncio.get_running_loop().time() == pytest.approx(4.0)
+
+
+@pytest.mark.looptime
+@pytest.mark.asyncio
+async def test_a_submission_waits_in_its_turn_and_not_when_it_is_sent() -> None:
+    asked = client(ok({"jobid": "j"}), limiter=RateLimit(1))
+    await asked.list_volumes()
+    await asked.turn()
+    after_the_turn = asyncio.get_running_loop().time()
+    await asked.delete_snapshot("snapshot-1")
+    assert (after_the_turn, asyncio.get_running_loop().time()) == pytest.approx((1.0, 1.0))
 
 
 async def test_a_client_that_was_given_is_left_open_and_an_own_one_closed() -> None:
@@ -459,9 +481,20 @@ async def test_an_unknown_id_and_an_empty_list_are_both_nothing() -> None:
     for response in (error(431, "Unable to execute API command due to invalid value"), ok({}), ok({"count": 0})):
         asked = client(response)
         assert await asked.list_volumes(volume_id=VOLUME) == ()
-        assert await asked.list_volumes(vm_id=VM) == ()
         assert await asked.list_snapshots(snapshot_id=SNAPSHOT) == ()
         assert await asked.list_virtual_machines(VM) == ()
+
+
+async def test_what_belongs_to_an_unknown_object_is_not_nothing() -> None:
+    refused = client(error(431, "Unable to execute API command due to invalid value"))
+    for asking in (
+        refused.list_volumes(vm_id=VM),
+        refused.list_snapshots(VOLUME),
+        refused.list_vm_snapshots(VM),
+    ):
+        with pytest.raises(NotFound, match="does not know"):
+            await asking
+    assert await client(ok({})).list_snapshots(VOLUME) == ()
 
 
 async def test_a_parameter_error_without_an_id_in_the_request_is_an_error() -> None:

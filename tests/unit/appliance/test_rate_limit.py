@@ -34,6 +34,18 @@ async def test_idle_time_fills_the_bucket_no_further_than_its_burst() -> None:
     assert times == pytest.approx([0.0, 60.0, 60.0, 60.1])
 
 
+async def test_a_pause_holds_everybody_back_and_a_shorter_one_does_not_end_it() -> None:
+    limit, times = RateLimit(10, burst=5), list[float]()
+    await enter(limit, times)
+    limit.pause(3)
+    waiting = asyncio.create_task(enter(limit, times))
+    await asyncio.sleep(1)
+    limit.pause(4)
+    limit.pause(1)
+    await asyncio.gather(waiting, enter(limit, times))
+    assert times == pytest.approx([0.0, 5.0, 5.0])
+
+
 async def test_waiters_are_served_in_the_order_they_came() -> None:
     limit, order = RateLimit(1), list[int]()
 

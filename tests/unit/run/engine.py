@@ -67,6 +67,7 @@ class Engine:
     built: Built
     doors: Doors
     settings: Settings = QUICK
+    limits: Limits = LIMITS
     memory: Memory = field(default_factory=lambda: Memory(""))
 
     def order(self, *waived: str) -> Order:
@@ -81,7 +82,7 @@ class Engine:
         deadline = loop.time() + seconds
         while True:
             async with asyncio.timeout_at(deadline):
-                progress = await Cleanup(self.doors, self.settings, owner, asker, LIMITS).run()
+                progress = await Cleanup(self.doors, self.settings, owner, asker, self.limits).run()
             self.memory = progress.memory
             if not isinstance(progress.decision, Wait):
                 return progress.decision
@@ -99,10 +100,19 @@ class Engine:
                 found.append(f"{volume_id}: {content}")
         return found
 
+    def away(self) -> set[str]:
+        """Volumes that are not on the appliance."""
+        return {i for i, vm in self.appliance.holders(VM).items() if vm != self.appliance.oma_vm_id}
+
     def left_over(self) -> list[str]:
         """What a finished cleanup should not have left; empty when all is well."""
         contents, holders = self.appliance.contents(VM), self.appliance.holders(VM)
-        found = [f"content of {i} is {content}" for i, content in contents.items() if content != "replica:1"]
+        volumes = self.appliance.cloud.volumes
+        found = [
+            f"content of {i} is {content}"
+            for i, content in contents.items()
+            if content != f"replica:{volumes[i].generation}"
+        ]
         found += [f"{i} is on {vm}" for i, vm in holders.items() if vm != self.appliance.oma_vm_id]
         found += [
             f"snapshot {s.id} is {s.state}" for s in self.appliance.cloud.snapshots.values() if s.state != "Destroyed"
@@ -117,19 +127,27 @@ class Engine:
 
 
 @contextlib.asynccontextmanager
-async def engine(directory: Path, row: str, *, disks: int = 3, settings: Settings = QUICK) -> AsyncIterator[Engine]:
+async def engine(
+    directory: Path,
+    row: str,
+    *,
+    disks: int = 3,
+    settings: Settings = QUICK,
+    limits: Limits = LIMITS,
+    kind: str | None = None,
+) -> AsyncIterator[Engine]:
     """An engine on an appliance of its own, with one VM in the leftover state of a row."""
     async with simulator(f"sqlite+aiosqlite:///{directory}/oma.db") as appliance:
-        built = await appliance.build(row, vm_name=VM, disks=disks)
+        built = await appliance.build(row, vm_name=VM, disks=disks, kind=kind)
         doors = Doors(
             OMADatabase.open(appliance.database_url, timeout=5.0),
-            VolumeDaemonClient(appliance.daemon_url, timeout_seconds=LIMITS.http_seconds),
+            VolumeDaemonClient(appliance.daemon_url, timeout_seconds=limits.http_seconds),
             OSSEAClient(
-                appliance.ossea_url, appliance.api_key, appliance.secret_key, timeout_seconds=LIMITS.http_seconds
+                appliance.ossea_url, appliance.api_key, appliance.secret_key, timeout_seconds=limits.http_seconds
             ),
         )
         try:
-            yield Engine(appliance, built, doors, settings)
+            yield Engine(appliance, built, doors, settings, limits)
         finally:
             await doors.close()
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from appliance_simulator import schema
+from failed_execution_cleanup.appliance.database import ContextLock
+from failed_execution_cleanup.appliance.errors import DatabaseUnavailable
 from failed_execution_cleanup.recovery.actions import Kind
 from failed_execution_cleanup.recovery.decide import Done, Refuse
 from failed_execution_cleanup.recovery.memory import Outcome
 from failed_execution_cleanup.recovery.reasons import Reason
+from failed_execution_cleanup.run.cleanup import Limits
 from tests.unit.run.engine import Engine, engine, reason_of
 
 EFFECTS_OF_F11 = {"detached": 3, "reverted": 3, "snapshot-deleted": 3, "attached": 3}
@@ -66,6 +72,28 @@ async def test_finished_cleanup_makes_no_further_call(tmp_path: Path) -> None:
 
         assert reason_of(decision) is Reason.CLEANED
         assert len(run.appliance.journal.requests()) == sent
+
+
+async def test_end_that_could_not_be_stored_is_stored_by_the_next_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, failed = ContextLock.release_claim, False
+
+    async def fail_once(*args: Any, **options: Any) -> None:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise DatabaseUnavailable("no answer.", system="OMA database", remedy="It is asked again.")
+        await release(*args, **options)
+
+    monkeypatch.setattr(ContextLock, "release_claim", fail_once)
+    async with engine(tmp_path, "F11", disks=1, limits=Limits(http_seconds=1.0, expiry_seconds=1.0)) as run:
+        await run.run()
+
+        tracking = schema.job_tracking.c
+        async with run.appliance.engine.connect() as connection:
+            ours = select(tracking.status).where(tracking.operation == "failed-execution-cleanup")
+            assert list((await connection.execute(ours)).scalars()) == ["completed"]
 
 
 async def test_running_test_vm_is_touched_only_with_a_waiver(tmp_path: Path) -> None:

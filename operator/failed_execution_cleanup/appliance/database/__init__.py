@@ -14,19 +14,26 @@ from failed_execution_cleanup.appliance.database.failures import (
 )
 from failed_execution_cleanup.appliance.database.job_log import Level, StepOutcome
 from failed_execution_cleanup.appliance.database.oma_database import ContextLock, OMADatabase
+from failed_execution_cleanup.appliance.database.overview import NewestFailover, Overview, VolumeOutline
+from failed_execution_cleanup.appliance.database.record_sets import ContextRecords, RecordSet
 
 __all__ = [
     "ClaimLost",
     "ClaimOutcome",
     "ContextLock",
+    "ContextRecords",
     "Level",
     "LockHeld",
     "LockLost",
+    "NewestFailover",
     "OMADatabase",
     "OSSEAConfig",
+    "Overview",
+    "RecordSet",
     "RowsChanged",
     "StepOutcome",
     "StoredClaim",
     "UnexpectedRow",
+    "VolumeOutline",
     "claim_id",
 ]

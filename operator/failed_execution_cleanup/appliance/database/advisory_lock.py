@@ -1,6 +1,7 @@
 """One owner per context at a time, without a table: the database's own advisory lock.
 
-MariaDB's `GET_LOCK` belongs to a session and ends with it, so a dead owner never blocks anybody. SQLite has none: there
+MariaDB's `GET_LOCK` belongs to a session and ends with it, so a dead owner never blocks anybody. The server ends a
+session that says nothing for a while, so neither does an owner that is stopped or cut off. SQLite has none: there
 a file beside the database is locked with `flock`, which ends with the process. It serves processes of one machine only,
 as SQLite itself does.
 """
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import math
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from failed_execution_cleanup.appliance.database.engine import SQLITE
 
@@ -39,15 +41,21 @@ class AdvisoryLock(Protocol):
         """Give it back."""
 
 
-def lock_of(url: URL, context_id: str) -> AdvisoryLock:
-    """The lock of a context. Every process that uses the database arrives at the same one."""
+def lock_of(url: URL, context_id: str, *, idle_seconds: float) -> AdvisoryLock:
+    """The lock of a context. Every process that uses the database arrives at the same one.
+
+    Args:
+        url: the database.
+        context_id: the context.
+        idle_seconds: silence after which MariaDB ends the session that holds it.
+    """
     # Names of MariaDB's locks are shared by all databases of a server and at most 64 characters long.
     digest = hashlib.sha256(f"{url.database}/{context_id}".encode()).hexdigest()[:40]
     if url.drivername == SQLITE:
         database = Path(url.database or "").resolve()
         digest = hashlib.sha256(context_id.encode()).hexdigest()[:40]
         return _FileLock(database.with_name(f"{database.name}.{digest}.lock"))
-    return _SessionLock(f"fec:{digest}")
+    return _SessionLock(f"fec:{digest}", idle_seconds)
 
 
 class _SessionLock:
@@ -55,10 +63,13 @@ class _SessionLock:
 
     ends_with_connection = True
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, idle_seconds: float) -> None:
         self._name = name
+        self._idle_seconds = max(1, math.ceil(idle_seconds))
 
     async def acquire(self, connection: AsyncConnection) -> bool:
+        # The server's own limit is eight hours: as long a stopped process would keep everybody else out.
+        await connection.execute(text(f"SET SESSION wait_timeout = {self._idle_seconds}"))
         # 1: taken; 0: somebody has it; NULL: the server could not tell.
         return await connection.scalar(select(func.get_lock(self._name, 0))) == 1
 

@@ -207,6 +207,22 @@ class ClaimRows(LockedSession):
         return row
 
 
+async def read_open_claims(connection: AsyncConnection) -> tuple[str, ...]:
+    """Ids of all claims that have an owner, alive or dead, whatever their context.
+
+    Raises:
+        UnexpectedRow: a row was changed by hand.
+    """
+    column = job_tracking.c
+    ours = select(column.id, column.metadata.label("content")).where(
+        column.job_type == JOB_TYPE, column.operation == OPERATION, column.status == "running"
+    )
+    claims = {row.id: parse(row.id, row.content) for row in await connection.execute(ours.order_by(column.id))}
+    return tuple(
+        row_id for row_id, stored in claims.items() if stored is not None and stored.envelope.owner is not None
+    )
+
+
 async def _insert(connection: AsyncConnection, row_id: str, context_id: str, envelope: Envelope) -> None:
     values: dict[str, Any] = {
         "id": row_id,

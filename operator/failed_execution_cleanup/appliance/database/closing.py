@@ -136,7 +136,8 @@ async def _lock_tracking(connection: AsyncConnection, closing: Closing, jobs: se
     for row_id, status in wanted.items():
         row = found.get(row_id)
         _expect_status("job_tracking", row_id, row, status)
-        if row is not None and row.context_id != closing.context_id and (row.context_id or row_id not in jobs):
+        unnamed = row_id in jobs or row_id in closing.nameless
+        if row is not None and row.context_id != closing.context_id and (row.context_id or not unnamed):
             raise RowsChanged("job_tracking", "context_id", row.context_id, expected=closing.context_id)
 
 

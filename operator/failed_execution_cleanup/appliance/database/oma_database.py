@@ -10,20 +10,25 @@ from pydantic import SecretStr
 
 from failed_execution_cleanup.appliance.database import engine, records
 from failed_execution_cleanup.appliance.database.advisory_lock import lock_of
+from failed_execution_cleanup.appliance.database.claims import read_open_claims
 from failed_execution_cleanup.appliance.database.closing import ClosingRows
 from failed_execution_cleanup.appliance.database.configs import read_active_configs
 from failed_execution_cleanup.appliance.database.failures import DRIVER_ERRORS, LockHeld, translated
 from failed_execution_cleanup.appliance.database.job_log import JobLogRows
+from failed_execution_cleanup.appliance.database.overview import read_overview
 from failed_execution_cleanup.appliance.database.product_rows import ProductRows
+from failed_execution_cleanup.appliance.database.record_sets import read_record_set
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
 
     from sqlalchemy import URL
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from failed_execution_cleanup.appliance.database.advisory_lock import AdvisoryLock
     from failed_execution_cleanup.appliance.database.configs import OSSEAConfig
+    from failed_execution_cleanup.appliance.database.overview import Overview
+    from failed_execution_cleanup.appliance.database.record_sets import RecordSet
     from failed_execution_cleanup.recovery.world import ContextRow, Records
 
 
@@ -88,6 +93,25 @@ class OMADatabase:
         async with self._reading() as connection:
             return await read_active_configs(connection)
 
+    async def open_claims(self) -> tuple[str, ...]:
+        """Ids of the claims that somebody holds, or held when he died.
+
+        Raises:
+            UnexpectedRow: a claim's row was changed by hand.
+        """
+        async with self._reading() as connection:
+            return await read_open_claims(connection)
+
+    async def overview(self, *, volumes: bool) -> Overview:
+        """A cheap look at all contexts, by a constant number of queries; with an outline of their volumes if wanted."""
+        async with self._reading() as connection:
+            return await read_overview(connection, volumes=volumes)
+
+    async def read_many(self, context_ids: Collection[str]) -> RecordSet:
+        """Read everything about these contexts as of one moment, by as many queries as for one."""
+        async with self._reading() as connection:
+            return await read_record_set(connection, context_ids)
+
     async def read(self, context_id: str) -> Records:
         """Read everything about one context as of one moment.
 
@@ -99,17 +123,21 @@ class OMADatabase:
             return await records.read_records(connection, context_id)
 
     @asynccontextmanager
-    async def lock(self, context_id: str) -> AsyncIterator[ContextLock]:
+    async def lock(self, context_id: str, *, idle_seconds: float = 45.0) -> AsyncIterator[ContextLock]:
         """Hold the context's advisory lock for the block.
 
         On MariaDB `GET_LOCK` on a connection of its own; on SQLite `flock` on `<database>.<hash>.lock`, for processes
         of one machine.
 
+        Args:
+            context_id: the context.
+            idle_seconds: how long this process may be silent, being stopped or cut off, before MariaDB ends the lock.
+
         Raises:
             LockHeld: somebody has it; it is not waited for.
             DatabaseUnavailable: no connection.
         """
-        lock = lock_of(self._url, context_id)
+        lock = lock_of(self._url, context_id, idle_seconds=idle_seconds)
         with translated():
             connection = await self._dedicated.connect()
         try:
@@ -118,9 +146,14 @@ class OMADatabase:
                     acquired = await lock.acquire(connection)
             if not acquired:
                 raise LockHeld(context_id)
+            held = ContextLock(connection, lock, context_id, timeout=self._timeout)
+            keeping = asyncio.create_task(held.keep(idle_seconds / 3), name=f"keep the lock of {context_id}")
             try:
-                yield ContextLock(connection, lock, context_id, timeout=self._timeout)
+                yield held
             finally:
+                async with held.between_statements():
+                    keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
                 await self._release(connection, lock)
         finally:
             with suppress(*DRIVER_ERRORS):

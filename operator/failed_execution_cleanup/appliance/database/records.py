@@ -6,11 +6,13 @@ moment's. Rows accumulate for years, so what is closed is bounded to the newest;
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import and_, func, or_, select
 
 from failed_execution_cleanup.appliance.database import envelope
@@ -37,6 +39,7 @@ from failed_execution_cleanup.appliance.database.tables import (
 )
 from failed_execution_cleanup.recovery.world import (
     Clock,
+    ContentVerdict,
     ContextRow,
     DiskRow,
     FailoverRow,
@@ -59,14 +62,15 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.elements import KeyedColumnElement
 
-_TRACKING_LIMIT: Final = 100
-_PROBLEM_LIMIT: Final = 2000
+_VERDICT: Final = TypeAdapter(ContentVerdict)
+TRACKING_LIMIT: Final = 100
+PROBLEM_LIMIT: Final = 2000
 _MENTION_LIMIT: Final = 2000
-_REPLICATION_LIMIT: Final = 50
-_SYNC_LIMIT: Final = 200
+REPLICATION_LIMIT: Final = 50
+SYNC_LIMIT: Final = 200
 _OPERATION_AGE: Final = timedelta(days=1)
 # Sorts rows without a time behind all others.
-_NEVER: Final = datetime(1, 1, 1)  # noqa: DTZ001 (digits as stored have no zone)
+NEVER: Final = datetime(1, 1, 1)  # noqa: DTZ001 (digits as stored have no zone)
 _EXPORT_PREFIX: Final = "migration-vol-"
 
 
@@ -76,9 +80,9 @@ async def find_contexts(connection: AsyncConnection, vm_name: str, vcenter_host:
     Names are compared here and not by the database, whose collation takes `PG1` for `pg1`; host names know no case.
     """
     rows = await connection.execute(
-        _context_columns().where(contexts.c.vm_name == vm_name).order_by(contexts.c.context_id)
+        context_columns().where(contexts.c.vm_name == vm_name).order_by(contexts.c.context_id)
     )
-    found = (_context(row) for row in rows)
+    found = (context_row(row) for row in rows)
     return tuple(
         context
         for context in found
@@ -95,17 +99,17 @@ async def read_records(connection: AsyncConnection, context_id: str) -> Records:
         UnexpectedRow: a row cannot be attributed or lacks a time it always has.
     """
     clock = await read_clock(connection)
-    row = (await connection.execute(_context_columns().where(contexts.c.context_id == context_id))).one_or_none()
+    row = (await connection.execute(context_columns().where(contexts.c.context_id == context_id))).one_or_none()
     if row is None:
         raise no_such_context(context_id)
-    context = _context(row)
+    context = context_row(row)
     failovers = await _read_failovers(connection, context)
     tracking, claims = await _read_tracking(connection, context, failovers, clock)
     volumes = await _read_volumes(connection, context_id)
     volume_ids = [volume.volume_id for volume in volumes]
     return Records(
         clock=clock,
-        oma_vm_ids=await _read_oma_vm_ids(connection),
+        oma_vm_ids=await read_oma_vm_ids(connection),
         context=context,
         failovers=failovers,
         tracking=tracking,
@@ -115,7 +119,7 @@ async def read_records(connection: AsyncConnection, context_id: str) -> Records:
         volumes=volumes,
         mappings=await _read_mappings(connection, context_id, volume_ids),
         operations=await _read_operations(connection, volume_ids, clock),
-        exports=await _read_exports(connection, volume_ids),
+        exports=await read_exports(connection, volume_ids),
         claims=claims,
         namesakes=await _count_namesakes(connection, context),
     )
@@ -139,7 +143,8 @@ def not_in(column: KeyedColumnElement[Any], terminal: Sequence[str]) -> ColumnEl
     return or_(column.is_(None), column.not_in(terminal))
 
 
-def _context_columns() -> Select[Any]:
+def context_columns() -> Select[Any]:
+    """The columns of a context that are read."""
     names = (
         "context_id",
         "vm_name",
@@ -152,7 +157,8 @@ def _context_columns() -> Select[Any]:
     return select(*(contexts.c[name] for name in names))
 
 
-def _context(row: Row[Any]) -> ContextRow:
+def context_row(row: Row[Any]) -> ContextRow:
+    """A row of `vm_replication_contexts`."""
     return ContextRow(
         context_id=row.context_id,
         vm_name=row.vm_name,
@@ -164,7 +170,8 @@ def _context(row: Row[Any]) -> ContextRow:
     )
 
 
-async def _read_oma_vm_ids(connection: AsyncConnection) -> tuple[str, ...]:
+async def read_oma_vm_ids(connection: AsyncConnection) -> tuple[str, ...]:
+    """`oma_vm_id` of each active row of `ossea_configs`."""
     rows = await connection.scalars(
         select(ossea_configs.c.oma_vm_id).where(ossea_configs.c.is_active).order_by(ossea_configs.c.id)
     )
@@ -186,31 +193,42 @@ async def _read_failovers(connection: AsyncConnection, context: ContextRow) -> t
             select(func.count()).select_from(contexts).where(contexts.c.vmware_vm_id == context.vmware_vm_id)
         )
         if owners != 1:
-            raise UnexpectedRow(
-                "failover_jobs",
-                "vm_context_id",
-                strays[0].vm_context_id,
-                row=str(strays[0].id),
-                remedy=f"Several contexts have VMware id {context.vmware_vm_id}: enter the one the job belongs to.",
-            )
-    return tuple(
-        FailoverRow(
-            row_id=row.id,
-            job_id=row.job_id,
-            job_type=row.job_type,
-            status=row.status,
-            source_vm_name=row.source_vm_name,
-            destination_vm_id=row.destination_vm_id or None,
-            legacy_snapshot_id=row.ossea_snapshot_id or None,
-            created_at=_required(row.created_at, "failover_jobs", "created_at", row.id),
-            completed_at=row.completed_at,
-        )
-        for row in rows
+            raise nobodys_failover(strays[0], context)
+    return tuple(map(failover_row, rows))
+
+
+def failover_row(row: Row[Any]) -> FailoverRow:
+    """A row of `failover_jobs`.
+
+    Raises:
+        UnexpectedRow: it lacks a time it always has.
+    """
+    return FailoverRow(
+        row_id=row.id,
+        job_id=row.job_id,
+        job_type=row.job_type,
+        status=row.status,
+        source_vm_name=row.source_vm_name,
+        destination_vm_id=row.destination_vm_id or None,
+        legacy_snapshot_id=row.ossea_snapshot_id or None,
+        created_at=_required(row.created_at, "failover_jobs", "created_at", row.id),
+        completed_at=row.completed_at,
+    )
+
+
+def nobodys_failover(row: Row[Any], context: ContextRow) -> UnexpectedRow:
+    """A failover without context whose VMware id several contexts have."""
+    return UnexpectedRow(
+        "failover_jobs",
+        "vm_context_id",
+        row.vm_context_id,
+        row=str(row.id),
+        remedy=f"Several contexts have VMware id {context.vmware_vm_id}: enter the one the job belongs to.",
     )
 
 
 @dataclass(slots=True)
-class _Activity:
+class JobActivity:
     """Steps and log of one tracked job."""
 
     steps: list[StepRow] = field(default_factory=list)
@@ -225,15 +243,11 @@ async def _read_tracking(
 ) -> tuple[tuple[TrackingRow, ...], tuple[OwnClaimRow, ...]]:
     column = job_tracking.c
     age = func.coalesce(column.started_at, column.created_at)
-    newest = select(job_tracking).order_by(age.desc(), column.id).limit(_TRACKING_LIMIT)
+    newest = select(job_tracking).order_by(age.desc(), column.id).limit(TRACKING_LIMIT)
     is_open = not_in(column.status, TERMINAL_TRACKING)
-    unattributed = and_(
-        or_(column.context_id.is_(None), column.context_id == ""),
-        column.job_type == envelope.JOB_TYPE,
-        column.operation == envelope.OPERATION,
-    )
+    unattributed = is_unattributed()
     wanted_jobs = {f.job_id for f in failovers if f.status not in TERMINAL_FAILOVER}
-    wanted_jobs |= {f.job_id for f in failovers[:_TRACKING_LIMIT]}
+    wanted_jobs |= {f.job_id for f in failovers[:TRACKING_LIMIT]}
     found: dict[str, Row[Any]] = {}
     for selection in (
         newest.where(column.context_id == context.context_id),
@@ -247,24 +261,51 @@ async def _read_tracking(
     claims: list[OwnClaimRow] = []
     foreign: list[Row[Any]] = []
     for row in found.values():
-        stored = _own_claim(row)
+        stored = own_claim(row)
         if stored is None:
             foreign.append(row)
         else:
-            claims.append(_claim(row.id, stored, clock))
-    foreign.sort(key=lambda row: (row.started_at or row.created_at or _NEVER, row.id), reverse=True)
-    activity = await _read_activity(connection, [row.id for row in foreign])
-    await _read_mentions(connection, [row.id for row in foreign if not row.context_id], activity)
-    return tuple(_tracking(row, activity[row.id]) for row in foreign), tuple(sorted(claims, key=lambda claim: claim.id))
+            claims.append(claim_row(row.id, stored, clock))
+    foreign.sort(key=began, reverse=True)
+    activity = await read_activity(connection, [row.id for row in foreign])
+    await read_mentions(connection, [row.id for row in foreign if not row.context_id], activity)
+    return tuple(tracking_row(row, activity[row.id]) for row in foreign), tuple(
+        sorted(claims, key=lambda claim: claim.id)
+    )
 
 
-def _own_claim(row: Row[Any]) -> envelope.Stored | None:
+def is_unattributed() -> ColumnElement[bool]:
+    """A cleanup of the product that names no context: it may be of any VM."""
+    column = job_tracking.c
+    return and_(
+        or_(column.context_id.is_(None), column.context_id == ""),
+        column.job_type == envelope.JOB_TYPE,
+        column.operation == envelope.OPERATION,
+    )
+
+
+def began(row: Row[Any]) -> tuple[datetime, str]:
+    """Order of `job_tracking` rows in time."""
+    return row.started_at or row.created_at or NEVER, row.id
+
+
+def own_claim(row: Row[Any]) -> envelope.Stored | None:
+    """What a `job_tracking` row stores where it is a claim of this software.
+
+    Raises:
+        UnexpectedRow: it is, and damaged.
+    """
     if row.operation != envelope.OPERATION:
         return None
     return envelope.parse(row.id, row._mapping[job_tracking.c.metadata])  # noqa: SLF001 (SQLAlchemy's public name for it)
 
 
-def _claim(row_id: str, stored: envelope.Stored, clock: Clock) -> OwnClaimRow:
+def claim_row(row_id: str, stored: envelope.Stored, clock: Clock) -> OwnClaimRow:
+    """A claim of this software.
+
+    Raises:
+        UnexpectedRow: its memory is damaged.
+    """
     held = stored.envelope
     return OwnClaimRow(
         id=row_id,
@@ -273,10 +314,21 @@ def _claim(row_id: str, stored: envelope.Stored, clock: Clock) -> OwnClaimRow:
         owner=held.owner,
         heartbeat_age=None if held.heartbeat is None else clock.utc_age(held.heartbeat).total_seconds(),
         finished=held.finished,
+        verdict=_verdict(row_id, stored),
     )
 
 
-def _tracking(row: Row[Any], activity: _Activity) -> TrackingRow:
+def _verdict(row_id: str, stored: envelope.Stored) -> ContentVerdict | None:
+    """The one part of a claim's memory that later cleanups of the VM need."""
+    content = json.loads(stored.memory or "{}").get("verdict")
+    try:
+        return None if content is None else _VERDICT.validate_python(content)
+    except ValidationError:
+        raise envelope.damaged(row_id, stored.memory) from None
+
+
+def tracking_row(row: Row[Any], activity: JobActivity) -> TrackingRow:
+    """A foreign row of `job_tracking` with its steps and log."""
     return TrackingRow(
         id=row.id,
         job_type=row.job_type,
@@ -295,8 +347,11 @@ def _tracking(row: Row[Any], activity: _Activity) -> TrackingRow:
     )
 
 
-async def _read_activity(connection: AsyncConnection, job_ids: Collection[str]) -> defaultdict[str, _Activity]:
-    activity: defaultdict[str, _Activity] = defaultdict(_Activity)
+async def read_activity(
+    connection: AsyncConnection, job_ids: Collection[str], *, limit: int = PROBLEM_LIMIT
+) -> defaultdict[str, JobActivity]:
+    """Steps of jobs, and of their log the newest row and at most `limit` of the newest problems."""
+    activity: defaultdict[str, JobActivity] = defaultdict(JobActivity)
     if not job_ids:
         return activity
     for row in await connection.execute(
@@ -325,7 +380,7 @@ async def _read_activity(connection: AsyncConnection, job_ids: Collection[str]) 
         select(log.id, log.job_id, log.level, log.message, log.ts)
         .where(log.job_id.in_(job_ids), log.level.in_(("WARN", "ERROR")))
         .order_by(log.id.desc())
-        .limit(_PROBLEM_LIMIT)
+        .limit(limit)
     )
     for row in reversed(problems.all()):
         activity[row.job_id].problems.append(
@@ -339,8 +394,8 @@ async def _read_activity(connection: AsyncConnection, job_ids: Collection[str]) 
     return activity
 
 
-async def _read_mentions(
-    connection: AsyncConnection, job_ids: Collection[str], activity: defaultdict[str, _Activity]
+async def read_mentions(
+    connection: AsyncConnection, job_ids: Collection[str], activity: defaultdict[str, JobActivity]
 ) -> None:
     """What jobs without context id wrote: the only way to tell whose VM they worked on (rule 13)."""
     if not job_ids:
@@ -362,11 +417,15 @@ async def _read_replications(connection: AsyncConnection, context: ContextRow) -
     found: dict[str, Row[Any]] = {}
     ours = select(replication_jobs).where(column.vm_context_id == context.context_id)
     for selection in (
-        ours.order_by(column.created_at.desc(), column.id.desc()).limit(_REPLICATION_LIMIT),
+        ours.order_by(column.created_at.desc(), column.id.desc()).limit(REPLICATION_LIMIT),
         ours.where(or_(not_in(column.status, TERMINAL_REPLICATION), column.id.in_(named))),
     ):
         found |= {row.id: row for row in await connection.execute(selection)}
-    rows = sorted(found.values(), key=lambda row: (row.created_at or _NEVER, row.id), reverse=True)
+    return replication_rows(found.values())
+
+
+def replication_rows(rows: Iterable[Row[Any]]) -> tuple[ReplicationRow, ...]:
+    """Rows of `replication_jobs`, newest first."""
     return tuple(
         ReplicationRow(
             id=row.id,
@@ -378,7 +437,7 @@ async def _read_replications(connection: AsyncConnection, context: ContextRow) -
             last_poll_at=row.vma_last_poll_at,
             bytes_transferred=row.bytes_transferred or 0,
         )
-        for row in rows
+        for row in sorted(rows, key=lambda row: (row.created_at or NEVER, row.id), reverse=True)
     )
 
 
@@ -394,11 +453,20 @@ async def _read_syncs(connection: AsyncConnection, context_id: str) -> tuple[Syn
     )
     found: dict[int, Row[Any]] = {}
     for selection in (
-        ours.order_by(column.created_at.desc(), column.id.desc()).limit(_SYNC_LIMIT),
+        ours.order_by(column.created_at.desc(), column.id.desc()).limit(SYNC_LIMIT),
         ours.where(column.id.in_(newest_of_disk)),
     ):
         found |= {row.id: row for row in await connection.execute(selection)}
-    dated = [(_required(row.created_at, "cbt_history", "created_at", row.id), row) for row in found.values()]
+    return sync_rows(found.values())
+
+
+def sync_rows(rows: Iterable[Row[Any]]) -> tuple[SyncRow, ...]:
+    """Rows of `cbt_history`, newest first.
+
+    Raises:
+        UnexpectedRow: one lacks a time it always has.
+    """
+    dated = [(_required(row.created_at, "cbt_history", "created_at", row.id), row) for row in rows]
     dated.sort(key=lambda pair: (pair[0], pair[1].id), reverse=True)
     return tuple(
         SyncRow(
@@ -416,31 +484,34 @@ async def _read_disks(connection: AsyncConnection, context_id: str) -> tuple[Dis
     rows = await connection.execute(
         select(vm_disks).where(vm_disks.c.vm_context_id == context_id).order_by(vm_disks.c.id)
     )
-    return tuple(
-        # GORM writes 0 for a volume that is not known yet.
-        DiskRow(disk_id=row.disk_id, volume_row_id=row.ossea_volume_id or None, change_id=row.disk_change_id or None)
-        for row in rows
-    )
+    return tuple(map(disk_row, rows))
+
+
+def disk_row(row: Row[Any]) -> DiskRow:
+    """A row of `vm_disks`; GORM writes 0 for a volume that is not known yet."""
+    return DiskRow(disk_id=row.disk_id, volume_row_id=row.ossea_volume_id or None, change_id=row.disk_change_id or None)
 
 
 async def _read_volumes(connection: AsyncConnection, context_id: str) -> tuple[VolumeRow, ...]:
     rows = await connection.execute(
         select(ossea_volumes).where(ossea_volumes.c.vm_context_id == context_id).order_by(ossea_volumes.c.id)
     )
-    return tuple(
-        VolumeRow(
-            row_id=row.id,
-            volume_id=row.volume_id or "",
-            name=row.volume_name or "",
-            size_gb=row.size_gb or 0,
-            status=row.status or "",
-            device_path=row.device_path or None,
-            snapshot_id=row.snapshot_id or None,
-            snapshot_created_at=row.snapshot_created_at,
-            snapshot_status=row.snapshot_status or None,
-            snapshot_emptied=row.snapshot_id == "",
-        )
-        for row in rows
+    return tuple(map(volume_row, rows))
+
+
+def volume_row(row: Row[Any]) -> VolumeRow:
+    """A row of `ossea_volumes`."""
+    return VolumeRow(
+        row_id=row.id,
+        volume_id=row.volume_id or "",
+        name=row.volume_name or "",
+        size_gb=row.size_gb or 0,
+        status=row.status or "",
+        device_path=row.device_path or None,
+        snapshot_id=row.snapshot_id or None,
+        snapshot_created_at=row.snapshot_created_at,
+        snapshot_status=row.snapshot_status or None,
+        snapshot_emptied=row.snapshot_id == "",
     )
 
 
@@ -454,23 +525,30 @@ async def _read_mappings(
         .where(or_(column.volume_uuid.in_(volume_ids), column.vm_context_id == context_id))
         .order_by(column.volume_uuid)
     )
-    return tuple(
-        MappingRow(
-            volume_id=row.volume_uuid,
-            vm_id=row.vm_id,
-            operation_mode=row.operation_mode,
-            device_path=row.device_path,
-            snapshot_id=row.ossea_snapshot_id or None,
-        )
-        for row in rows
+    return tuple(map(mapping_row, rows))
+
+
+def mapping_row(row: Row[Any]) -> MappingRow:
+    """A row of `device_mappings`."""
+    return MappingRow(
+        volume_id=row.volume_uuid,
+        vm_id=row.vm_id,
+        operation_mode=row.operation_mode,
+        device_path=row.device_path,
+        snapshot_id=row.ossea_snapshot_id or None,
     )
 
 
 async def _read_operations(
     connection: AsyncConnection, volume_ids: Collection[str], clock: Clock
 ) -> tuple[OperationRow, ...]:
+    return tuple(map(operation_row, await connection.execute(operations_of(volume_ids, clock))))
+
+
+def operations_of(volume_ids: Collection[str], clock: Clock) -> Select[Any]:
+    """Operations of the daemon on these volumes that are open or recent, newest first."""
     column = volume_operations.c
-    rows = await connection.execute(
+    return (
         select(volume_operations)
         .where(
             column.volume_id.in_(volume_ids),
@@ -478,21 +556,27 @@ async def _read_operations(
         )
         .order_by(column.created_at.desc(), column.id)
     )
-    return tuple(
-        OperationRow(
-            id=row.id,
-            type=row.type,
-            status=row.status,
-            volume_id=row.volume_id,
-            vm_id=row.vm_id or None,
-            created_at=_required(row.created_at, "volume_operations", "created_at", row.id),
-            error=row.error or None,
-        )
-        for row in rows
+
+
+def operation_row(row: Row[Any]) -> OperationRow:
+    """A row of `volume_operations`.
+
+    Raises:
+        UnexpectedRow: it lacks a time it always has.
+    """
+    return OperationRow(
+        id=row.id,
+        type=row.type,
+        status=row.status,
+        volume_id=row.volume_id,
+        vm_id=row.vm_id or None,
+        created_at=_required(row.created_at, "volume_operations", "created_at", row.id),
+        error=row.error or None,
     )
 
 
-async def _read_exports(connection: AsyncConnection, volume_ids: Iterable[str]) -> frozenset[str]:
+async def read_exports(connection: AsyncConnection, volume_ids: Iterable[str]) -> frozenset[str]:
+    """Those of these volumes that have an NBD export."""
     by_name = {_EXPORT_PREFIX + volume_id: volume_id for volume_id in volume_ids}
     column = nbd_exports.c
     rows = await connection.execute(

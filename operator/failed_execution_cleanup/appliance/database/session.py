@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from failed_execution_cleanup.appliance.database import engine
@@ -14,6 +14,7 @@ from failed_execution_cleanup.appliance.database.failures import (
     unavailable,
     unknown_commit,
 )
+from failed_execution_cleanup.appliance.errors import ApplianceError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -75,6 +76,20 @@ class LockedSession:
                 # SQLAlchemy would silently open another connection, which holds no lock.
                 if self._lock.ends_with_connection and self._connection.invalidated:
                     self._lost = True
+
+    @asynccontextmanager
+    async def between_statements(self) -> AsyncIterator[None]:
+        """Keep the connection idle for the block: tasks that are cancelled in it do not end the lock."""
+        async with self._turn:
+            yield
+
+    async def keep(self, pause_seconds: float) -> None:
+        """Use the connection now and then, for ever, so that the server does not end it; returns once the lock is lost."""
+        while not self._lost:
+            await asyncio.sleep(pause_seconds)
+            with suppress(ApplianceError):
+                async with self.transaction(write=False):
+                    pass
 
     def _require_context(self, context_id: str) -> None:
         if context_id != self.context_id:

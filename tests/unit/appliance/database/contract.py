@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +24,8 @@ from failed_execution_cleanup.appliance.database import (
 )
 from failed_execution_cleanup.appliance.database.engine import create_engine
 from failed_execution_cleanup.appliance.errors import NotFound
+from failed_execution_cleanup.recovery.memory import Memory
+from failed_execution_cleanup.run.claim import dump_memory
 from tests.unit.appliance.database.oma_rows import (
     CONTEXT,
     DATA_VOLUME,
@@ -369,6 +371,22 @@ class ClaimContract:
         assert released is not None
         assert released.finished
 
+    async def test_what_a_cleanup_said_of_the_content_is_read_by_later_ones(
+        self, database: OMADatabase, rows: OMARows
+    ) -> None:
+        await rows.add_hung_failover()
+        async with database.lock(CONTEXT) as lock:
+            claim = await lock.take_claim(JOB, "operator-a", previous=None)
+            assert [row.verdict for row in (await lock.read()).claims] == [None]
+            ended = Memory(JOB, number=claim.number).ended(
+                reason="CleanedDataSuspect",
+                at=datetime(2026, 1, 2, 3, 4, 5),  # noqa: DTZ001 (UTC digits)
+                suspects=(OS_VOLUME,),
+            )
+            await lock.release_claim(claim, "failed", None, finished=True, memory=dump_memory(ended))
+            (row,) = (await lock.read()).claims
+        assert row.verdict == ended.verdict
+
     @pytest.mark.parametrize("released", [False, True])
     async def test_of_two_owners_who_take_the_claim_together_one_wins_even_without_the_lock(
         self, url: str, rows: OMARows, released: bool
@@ -672,6 +690,40 @@ class ClosingContract:
             claim = await lock.take_claim(JOB, "operator-a", previous=None)
             await lock.close_incident(claim, replace(closing, dead_replications=("job-1",)))
             assert (await lock.read()).context.current_status == "ready_for_failover"
+
+    async def test_a_row_without_context_is_closed_only_if_it_was_proven_to_be_of_this_vm(
+        self, database: OMADatabase, rows: OMARows
+    ) -> None:
+        closing = await rows.add_hung_failover()
+        await rows.add_tracking(
+            "nameless",
+            job_type="cleanup",
+            operation="failed-execution-cleanup",
+            context_id=None,
+            started_at=rows.ago(hours=1),
+        )
+        closing = replace(closing, tracking=(*closing.tracking, ("nameless", "running")))
+        async with database.lock(CONTEXT) as lock:
+            claim = await lock.take_claim(JOB, "operator-a", previous=None)
+            before = await rows.everything()
+            with pytest.raises(RowsChanged) as changed:
+                await lock.close_incident(claim, closing)
+            assert (changed.value.table, changed.value.column) == ("job_tracking", "context_id")
+            assert await rows.everything() == before
+            await lock.close_incident(claim, replace(closing, nameless=("nameless",)))
+            assert {row.id: row.status for row in (await lock.read()).tracking} == {JOB: "failed", "nameless": "failed"}
+
+    async def test_a_row_of_another_context_is_not_closed_whatever_was_proven(
+        self, database: OMADatabase, rows: OMARows
+    ) -> None:
+        closing = await rows.add_hung_failover()
+        await rows.add_tracking("foreign", context_id="ctx-2")
+        closing = replace(closing, tracking=(*closing.tracking, ("foreign", "running")), nameless=("foreign",))
+        async with database.lock(CONTEXT) as lock:
+            claim = await lock.take_claim(JOB, "operator-a", previous=None)
+            with pytest.raises(RowsChanged) as changed:
+                await lock.close_incident(claim, closing)
+        assert (changed.value.column, changed.value.value) == ("context_id", "ctx-2")
 
 
 class JobLogContract:
