@@ -19,11 +19,13 @@ from pydantic import SecretStr
 
 from failed_execution_cleanup.appliance.database import OMADatabase, OSSEAConfig
 from failed_execution_cleanup.appliance.doors import Doors
-from failed_execution_cleanup.appliance.errors import BadCredentials, NotExecuted, Refused
+from failed_execution_cleanup.appliance.errors import BadCredentials, Untrusted
 from failed_execution_cleanup.appliance.ossea import OSSEAClient
 from failed_execution_cleanup.appliance.rate_limit import RateLimit
 from failed_execution_cleanup.appliance.volume_daemon import VolumeDaemonClient
-from failed_execution_cleanup.controller.kubernetes_api import APPLIANCES, KubernetesApi, NotFound
+from failed_execution_cleanup.controller.appliance_identity import Inconsistent
+from failed_execution_cleanup.controller.claimed_appliances import ApplianceGone
+from failed_execution_cleanup.controller.kubernetes_api import APPLIANCES, Forbidden, KubernetesApi, NotFound
 from failed_execution_cleanup.recovery.goals import Settings
 from failed_execution_cleanup.resources.appliance import Appliance, ApplianceSpec, ForceStop, SecretKeyReference
 
@@ -32,10 +34,6 @@ _GIB = 1024**3
 
 class SecretMissing(BadCredentials):
     """A Secret, or a key in it, does not exist in the operator's namespace."""
-
-
-class Inconsistent(Refused):
-    """Resource, table and cloud do not mean the same appliance."""
 
 
 @dataclass(slots=True)
@@ -62,17 +60,13 @@ class Appliances:
         """The resource.
 
         Raises:
-            NotExecuted: there is none of that name (yet).
+            ApplianceGone: there is none of that name (yet).
             KubernetesError: the API server could not be asked.
         """
         try:
             return Appliance.model_validate(await self.api.get(APPLIANCES, None, name))
         except NotFound:
-            raise NotExecuted(
-                f"there is no Appliance {name!r}.",
-                system="Kubernetes",
-                remedy="An administrator creates it, or applianceRef in a new resource is corrected.",
-            ) from None
+            raise ApplianceGone(f"there is no Appliance {name!r}.") from None
 
     @contextlib.asynccontextmanager
     async def doors(self, appliance: Appliance) -> AsyncIterator[Doors]:
@@ -104,13 +98,13 @@ class Appliances:
             ApplianceError: the secret is missing or holds no usable URL.
         """
         spec = appliance.spec
-        url = await self._secret(spec.database.url_secret_ref)
+        url = await self._text(spec.database.url_secret_ref)
         try:
-            database = OMADatabase.open(SecretStr(url.decode()), timeout=self.http_timeout_seconds)
+            database = OMADatabase.open(SecretStr(url), timeout=self.http_timeout_seconds)
         except ValueError:
-            raise Refused(
-                f"the database URL in Secret {spec.database.url_secret_ref.name!r} is not one of mysql+asyncmy://… or sqlite+aiosqlite:///….",
-                system="OMA database",
+            raise BadCredentials(
+                f"the database URL in Secret {self.namespace}/{spec.database.url_secret_ref.name} is not one of mysql+asyncmy://… or sqlite+aiosqlite:///….",
+                system="Kubernetes",
                 remedy="Correct the Secret.",
             ) from None
         try:
@@ -129,8 +123,8 @@ class Appliances:
         url, api_key, secret_key = spec.ossea.url, None, None
         if spec.ossea.credentials_secret_ref is not None:
             name = spec.ossea.credentials_secret_ref.name
-            api_key = (await self._secret(SecretKeyReference(name=name, key="apiKey"))).decode().strip()
-            secret_key = (await self._secret(SecretKeyReference(name=name, key="secretKey"))).decode().strip()
+            api_key = await self._text(SecretKeyReference(name=name, key="apiKey"))
+            secret_key = await self._text(SecretKeyReference(name=name, key="secretKey"))
         if url is None or api_key is None or secret_key is None:
             config = await self._config(spec, database)
             url = url or config.api_url
@@ -169,9 +163,20 @@ class Appliances:
             return config.decrypt(base64.b64decode(encoded.strip(), validate=True))
         except (binascii.Error, ValueError):
             raise BadCredentials(
-                f"the encryption key in Secret {spec.ossea.encryption_key_secret_ref.name!r} is not the base64 of 32 bytes.",
+                f"the encryption key in Secret {self.namespace}/{spec.ossea.encryption_key_secret_ref.name} is not the base64 of 32 bytes.",
                 system="OMA database",
                 remedy="Give the OMA's own MIGRATEKIT_CRED_ENCRYPTION_KEY.",
+            ) from None
+
+    async def _text(self, reference: SecretKeyReference) -> str:
+        """A value that has to be text; a line break at its end does no harm."""
+        try:
+            return (await self._secret(reference)).decode().strip()
+        except UnicodeDecodeError:
+            raise BadCredentials(
+                f"key {reference.key!r} of Secret {self.namespace}/{reference.name} is no text.",
+                system="Kubernetes",
+                remedy="Correct the Secret.",
             ) from None
 
     async def _secret(self, reference: SecretKeyReference) -> bytes:
@@ -179,6 +184,12 @@ class Appliances:
             values = await self.api.read_secret(self.namespace, reference.name)
         except NotFound:
             values = {}
+        except Forbidden:
+            raise BadCredentials(
+                f"the operator may not read Secret {self.namespace}/{reference.name}.",
+                system="Kubernetes",
+                remedy="Bind the operator's Role of manifests/base in that namespace, or correct FEC_NAMESPACE.",
+            ) from None
         if reference.key not in values:
             raise SecretMissing(
                 f"Secret {self.namespace}/{reference.name} with key {reference.key!r} does not exist.",
@@ -219,6 +230,7 @@ def settings_of(spec: ApplianceSpec) -> Settings:
         revert_bytes_per_second=_GIB // per_gib if per_gib else 2**62,
         tries=spec.limits.tries,
         force_stop=spec.test_vm.force_stop is ForceStop.ALLOWED,
+        stop_timeout=timedelta(seconds=spec.test_vm.stop_timeout_seconds),
         oma_vm_id=spec.oma_vm_id,
     )
 
@@ -231,7 +243,7 @@ def _verification(spec: ApplianceSpec) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cadata=spec.ossea.ca_bundle)
     except ssl.SSLError:
-        raise BadCredentials(
+        raise Untrusted(
             "spec.ossea.caBundle of the Appliance holds no readable certificate.",
             system="Kubernetes",
             remedy="Give PEM certificates.",

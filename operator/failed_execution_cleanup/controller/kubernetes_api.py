@@ -315,6 +315,25 @@ class KubernetesApi:
             subject=f"finalizers of {_subject(resource.kind, namespace, name)}",
         )
 
+    async def set_annotations(
+        self,
+        resource: CustomResource,
+        namespace: str | None,
+        name: str,
+        annotations: Mapping[str, str],
+        *,
+        resource_version: str,
+    ) -> Body:
+        """Set these annotations and leave the others; `Conflict` if the object has moved on since it was read."""
+        body = {"metadata": {"resourceVersion": resource_version, "annotations": {**annotations}}}
+        return await self._call(
+            "PATCH",
+            resource.path(namespace, name),
+            body=body,
+            content_type=MERGE_PATCH,
+            subject=f"annotations of {_subject(resource.kind, namespace, name)}",
+        )
+
     async def read_secret(self, namespace: str, name: str) -> Mapping[str, SecretBytes]:
         """Return the decoded values of a Secret by key; their repr hides them."""
         path = _path("/api/v1", namespace, "secrets", name)

@@ -1,6 +1,6 @@
 """The operator's process: health server, leadership, workers, and Kopf while leading.
 
-    settings ─► health ─► wait for the Lease ─► workers ─► kopf.operator(standalone) ─► stop workers ─► release the Lease
+    settings ─► health ─► wait for the Lease ─► workers ─► kopf.operator(standalone) ─► hand claims over ─► release the Lease
 
 Everything that must outlive Kopf is created before it takes the loop, because Kopf cancels younger tasks when it ends.
 """
@@ -12,12 +12,16 @@ import contextlib
 import logging
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
 
 from failed_execution_cleanup.controller.appliance_status import ApplianceStatusKeeper
 from failed_execution_cleanup.controller.appliances import Appliances
+from failed_execution_cleanup.controller.claimed_appliances import ClaimedAppliances
+from failed_execution_cleanup.controller.cleanup_index import CleanupIndex
+from failed_execution_cleanup.controller.drift_writer import DriftWriter
 from failed_execution_cleanup.controller.events import EventRecorder
 from failed_execution_cleanup.controller.health import (
     api_check,
@@ -28,7 +32,10 @@ from failed_execution_cleanup.controller.health import (
 )
 from failed_execution_cleanup.controller.kubernetes_api import KubernetesApi
 from failed_execution_cleanup.controller.leadership import LeaderElection
+from failed_execution_cleanup.controller.queue_positions import QueuePositions
 from failed_execution_cleanup.controller.reconcile import Key, Reconciler
+from failed_execution_cleanup.controller.retention import Retention
+from failed_execution_cleanup.controller.scanning import ApplianceScanner
 from failed_execution_cleanup.controller.settings import OperatorSettings
 from failed_execution_cleanup.controller.watching import Watching
 from failed_execution_cleanup.run.cleanup import Limits
@@ -59,6 +66,8 @@ async def run_operator(settings: OperatorSettings) -> int:
             retry_seconds=min(2.0, settings.lease_seconds / 6),
         )
         queue: WorkQueue[Key] = WorkQueue(default_limit=10)
+        claimed = ClaimedAppliances(api)
+        leaving = asyncio.Event()
         reconciler = Reconciler(
             api=api,
             appliances=Appliances(api, settings.namespace, settings.http_timeout_seconds),
@@ -67,32 +76,57 @@ async def run_operator(settings: OperatorSettings) -> int:
             identity=settings.identity,
             namespace=settings.namespace,
             limits=Limits(http_seconds=settings.http_timeout_seconds, expiry_seconds=settings.claim_expiry_seconds),
+            claimed=claimed,
+            leaving=leaving,
+            docs_url=settings.docs_url,
         )
         workers: asyncio.Task[None] = asyncio.create_task(
             work(queue, reconciler.reconcile, settings.workers), name="workers"
         )
         appliances: WorkQueue[str] = WorkQueue()
-        keeper = ApplianceStatusKeeper(api, reconciler.appliances)
+        index = CleanupIndex()
+        drift = DriftWriter(api, reconciler.events, queue)
+        scanner = ApplianceScanner(
+            api, index, reconciler.events, drift, settings.namespace, watched=settings.watch_namespaces
+        )
+        keeper = ApplianceStatusKeeper(api, reconciler.appliances, claimed, reconciler.events, scanner)
         lookers: asyncio.Task[None] = asyncio.create_task(work(appliances, keeper.reconcile, 2), name="appliances")
+        retention = Retention(api)
+        watchmen: asyncio.Task[None] = asyncio.create_task(_together(retention, QueuePositions(api, queue)))
         application = health_application(
-            live={"workers": task_check(workers, lookers)},
+            live={"workers": task_check(workers, lookers, watchmen)},
             ready={"leadership": leadership_check(election), "kubernetes": api_check(api)},
         )
         async with serve(application, settings.health_host, settings.health_port):
             if not await _acquire(election):
-                workers.cancel()
-                lookers.cancel()
-                await asyncio.gather(workers, lookers, return_exceptions=True)
+                for task in (workers, lookers, watchmen):
+                    task.cancel()
+                await asyncio.gather(workers, lookers, watchmen, return_exceptions=True)
                 return 0
+
+            async def hand_over() -> None:
+                leaving.set()
+                watchmen.cancel()
+                await asyncio.gather(watchmen, return_exceptions=True)
+                await _drain(appliances, lookers, seconds=0.0)
+                await _drain(queue, workers, seconds=DRAIN_SECONDS)
+
+            watching = Watching(queue, appliances, settings.appliances, retention, index)
             try:
-                await _lead(election, Watching(queue, appliances, settings.appliances), settings)
+                await _lead(api, election, watching, settings, leaving, hand_over)
             finally:
                 lost = election.lost.is_set()
-                await _drain(appliances, lookers, seconds=0.0)
-                await _drain(queue, workers, seconds=0.0 if lost else DRAIN_SECONDS)
+                await hand_over()  # where Kopf failed before it came to that
                 await election.release()
             logger.info("Stopped", extra={"leadership_lost": lost})
             return 1 if lost else 0
+
+
+async def _together(retention: Retention, positions: QueuePositions) -> None:
+    """What goes on beside the workers; the end of one is the end of all."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(retention.run(), name="retention")
+        group.create_task(positions.run(), name="queue positions")
 
 
 async def _acquire(election: LeaderElection) -> bool:
@@ -115,8 +149,18 @@ async def _acquire(election: LeaderElection) -> bool:
     return not stop.is_set() and acquiring.exception() is None
 
 
-async def _lead(election: LeaderElection, watching: Watching, settings: OperatorSettings) -> None:
-    """Watch until told to stop or the leadership is lost."""
+async def _lead(
+    api: KubernetesApi,
+    election: LeaderElection,
+    watching: Watching,
+    settings: OperatorSettings,
+    leaving: asyncio.Event,
+    hand_over: Callable[[], Awaitable[None]],
+) -> None:
+    """Watch until told to stop or the leadership is lost; `leaving` is set as soon as either is known.
+
+    `hand_over` is awaited while Kopf still runs: five seconds later it cancels every task that is younger than itself.
+    """
     registry = kopf.OperatorRegistry()
     watching.register(registry)
     kopf.on.login(registry=registry)(_login)
@@ -124,9 +168,13 @@ async def _lead(election: LeaderElection, watching: Watching, settings: Operator
 
     async def let_go(**_: Any) -> None:
         stop.set()  # after a signal Kopf would wait five seconds for its own task that awaits this flag
+        await hand_over()
 
     kopf.on.cleanup(registry=registry)(let_go)
-    watcher = asyncio.create_task(_stop_when_lost(election, stop))
+    watcher = asyncio.create_task(_stop_when_lost(election, leaving, stop))
+    resync = asyncio.create_task(
+        watching.keep_in_step(api, settings.watch_namespaces, settings.resync_seconds), name="resync"
+    )
     try:
         await kopf.operator(
             registry=registry,
@@ -137,7 +185,8 @@ async def _lead(election: LeaderElection, watching: Watching, settings: Operator
         )
     finally:
         watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
+        resync.cancel()
+        await asyncio.gather(watcher, resync, return_exceptions=True)
 
 
 async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -145,13 +194,14 @@ async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
-async def _stop_when_lost(election: LeaderElection, stop: asyncio.Event) -> None:
+async def _stop_when_lost(election: LeaderElection, leaving: asyncio.Event, stop: asyncio.Event) -> None:
     await election.lost.wait()
+    leaving.set()
     stop.set()
 
 
 async def _drain(queue: WorkQueue[Any], workers: asyncio.Task[None], *, seconds: float) -> None:
-    """Let workers finish what is short; what is long is cut, and taken up from its claim by the next leader."""
+    """Let workers finish what is short and hand over the rest; who takes longer is cut, and taken up once his claim expired."""
     queue.close()
     with contextlib.suppress(TimeoutError, asyncio.CancelledError):
         async with asyncio.timeout(seconds):

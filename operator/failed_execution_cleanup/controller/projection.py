@@ -6,16 +6,16 @@ times of transitions, the history and when a waiver was first used comes back fr
 observation.
 """
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from failed_execution_cleanup.controller.reason_link import DOCS_URL, linked
 from failed_execution_cleanup.recovery import volumes as located
 from failed_execution_cleanup.recovery.actions import Action
 from failed_execution_cleanup.recovery.actions import Phase as PhaseOfRun
+from failed_execution_cleanup.recovery.approval import plan_hash, plan_of
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Refuse, Stopped, Wait
 from failed_execution_cleanup.recovery.incident import Incident, as_utc
 from failed_execution_cleanup.recovery.memory import Memory
@@ -54,13 +54,12 @@ from failed_execution_cleanup.resources.reasons import GOALS, ConditionType, Rea
 from failed_execution_cleanup.run.order import Progress
 from failed_execution_cleanup.run.phases import NOT_NEEDED
 
-__all__ = ["is_finished", "plan_hash", "project"]
+__all__ = ["is_finished", "project", "project_waiting"]
 
 MAX_PLAN: Final = 1024
 MAX_TEST_VMS: Final = 32
 MAX_LEFTOVERS: Final = 256
 MAX_WAIVERS: Final = 64
-PLAN_HASH_LENGTH: Final = 32
 
 _SAME_ATTEMPT: Final = timedelta(seconds=2)
 """A next attempt that moves by less is the same one: whole seconds jitter, and a status is not written for that."""
@@ -89,6 +88,7 @@ def project(
     *,
     planned: bool = False,
     ordered: FailedExecutionCleanup | None = None,
+    docs_url: str = DOCS_URL,
 ) -> CleanupStatus:
     """Return the status a cleanup is to have.
 
@@ -100,10 +100,11 @@ def project(
         cleanup: the object as last stored; its status is what the new one goes on from.
         progress: what is known by now.
         now: this moment, with a time zone.
-        planned: mode Plan. The plan is shown; phases, times and history of earlier runs stay. Where nothing is left to
-            do, Ready says so as in mode Execute.
+        planned: mode Plan, and the plan is not approved. The plan is shown; phases, times and history of earlier runs
+            stay. Where nothing is left to do, Ready says so as in mode Execute.
         ordered: the object as it was when the order was made, if that may be older than `cleanup`. Its generation and
             request are those that were taken into account; a change in between must not look handled.
+        docs_url: where the reasons are explained, see `reason_link.linked`.
     """
     ordered = ordered or cleanup
     case = _Case(
@@ -113,7 +114,9 @@ def project(
         generation=ordered.metadata.generation,
         request=_request(cleanup.status, progress, ordered, planned=planned),
         approved=cleanup.approved_plan,
+        suspended=ordered.suspended,
         planned=planned,
+        docs_url=docs_url,
     )
     if case.finished_before and progress.world is None and isinstance(progress.decision, Wait | Stopped):
         return _still_finished(case)
@@ -134,18 +137,40 @@ def project(
     return CleanupStatus.model_validate(told)
 
 
+def project_waiting(cleanup: FailedExecutionCleanup, place: int | None, now: datetime) -> CleanupStatus:
+    """Return the status of a cleanup that waits for its turn; one that was looked at before keeps what it says.
+
+    Args:
+        cleanup: the object as last stored.
+        place: place in the line of its appliance, from 1; None when it is too far back to be counted.
+        now: this moment, with a time zone.
+    """
+    status = cleanup.status.model_copy(update={"queue_position": place})
+    ready = get_condition(status.conditions, ConditionType.READY)
+    if ready is not None and ready.reason != Reason.QUEUED:
+        return status
+    ahead = "many cleanups" if place is None else f"{place - 1} cleanup(s)"
+    message = f"It waits for its turn; {ahead} of the same appliance are ahead of it."
+    found = {
+        ConditionType.READY: (ConditionStatus.UNKNOWN, Reason.QUEUED, message),
+        ConditionType.RECONCILING: (ConditionStatus.TRUE, Reason.QUEUED, message),
+        **dict.fromkeys(GOALS, (ConditionStatus.UNKNOWN, Reason.NOT_OBSERVED, "")),
+    }
+    conditions = status.conditions
+    for type_, (state, reason, text) in found.items():
+        generation = cleanup.metadata.generation
+        conditions = set_condition(
+            conditions, type_, state, reason=reason, message=text, observed_generation=generation, now=now
+        )
+    return status.model_copy(update={"conditions": conditions, "observed_generation": cleanup.metadata.generation})
+
+
 def is_finished(status: CleanupStatus) -> bool:
     """Whether a run ended clean or final, so that nothing is done without a new request (rules 17, 18)."""
     ready = get_condition(status.conditions, ConditionType.READY)
     if ready is None:
         return False
     return ready.status is ConditionStatus.TRUE or ready.reason in {reason.value for reason in FINAL_FAILURES}
-
-
-def plan_hash(steps: Iterable[Action]) -> str:
-    """Digest of what would be done to what, whatever the order and the words; 32 hexadecimal digits."""
-    canonical = json.dumps(sorted((step.kind.value, step.object) for step in steps), separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:PLAN_HASH_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +181,7 @@ class _Case:
         generation: the one that was taken into account.
         request: the `requestedAt` token that was taken into account.
         approved: hash of the plan that a person approved.
+        suspended: a person suspended it, so a stop is not the plan's doing.
     """
 
     present: CleanupStatus
@@ -164,7 +190,9 @@ class _Case:
     generation: int
     request: str | None
     approved: str | None
+    suspended: bool
     planned: bool
+    docs_url: str
 
     @property
     def decision(self) -> Decision:
@@ -182,6 +210,12 @@ class _Case:
     def assessed(self) -> bool:
         """Whether this observation got as far as comparing the world with the goals."""
         return self.progress.world is not None and bool(self.assessment.goals)
+
+    @property
+    def plan(self) -> tuple[Action, ...]:
+        """Everything that may be done from here to the end."""
+        world = self.progress.world
+        return plan_of(world, self.assessment) if world is not None and self.assessed else ()
 
     @property
     def finished_before(self) -> bool:
@@ -274,7 +308,8 @@ def _conditions(case: _Case) -> tuple[Condition, ...]:
 
 def _verdict(case: _Case) -> Iterator[_Finding]:
     """Ready, and the conditions that follow from its reason."""
-    reason, message = _reason(case)
+    reason, text = _reason(case)
+    message = linked(text, reason, case.docs_url)
     yield _Finding(ConditionType.READY, _READY[reason.kind], reason, message)
     beside = {
         ConditionType.RECONCILING: reason.kind in {ReasonKind.WORKING, ReasonKind.WAITING},
@@ -298,12 +333,12 @@ def _reason(case: _Case) -> tuple[Reason, str]:
             if reason is not None:
                 return Reason(reason.value), message
             return Reason.PROGRESSING_WITH_RETRY if _retrying(case.memory) else Reason.PROGRESSING, message
-        case Act() | Stopped() if case.planned:
-            return Reason.PLAN_READY, _plan_message(case)
-        case Act(actions=actions):
+        case Act(actions=actions) if not case.planned or case.progress.claimed:
             return Reason.PROGRESSING, _listed([action.why for action in actions])
-        case Stopped(message=message):
+        case Stopped(message=message) if case.suspended or not case.planned:
             return Reason.SUSPENDED, message
+        case Act() | Stopped():
+            return Reason.PLAN_READY, _plan_message(case)
 
 
 def _retrying(memory: Memory) -> bool:
@@ -363,29 +398,39 @@ def _status(true: bool) -> ConditionStatus:
 
 
 def _plan_made(case: _Case) -> bool:
-    return case.assessed or isinstance(case.decision, Done)
+    """Whether there is a plan to show; none while volumes are still brought home, which changes it."""
+    return (case.assessed or isinstance(case.decision, Done)) and not case.progress.claimed
 
 
 def _plan(case: _Case) -> dict[str, object]:
-    if case.planned and _plan_made(case):
-        steps = case.assessment.steps
-        plan = tuple(
+    """What waits for an approval is shown as it is now; what was approved stays as it was when it was approved."""
+    awaiting = isinstance(case.decision, Refuse) and case.decision.reason is CoreReason.AWAITING_APPROVAL
+    if (case.planned or awaiting) and _plan_made(case):
+        plan = case.plan
+        shown = tuple(
             PlannedAction(
-                step=number, phase=PhaseName(step.phase.value), action=step.kind.value, object=step.object, why=step.why
+                step=number,
+                phase=PhaseName(action.phase.value),
+                action=action.kind.value,
+                object=action.object,
+                why=action.why,
             )
-            for number, step in enumerate(steps[:MAX_PLAN], start=1)
+            for number, action in enumerate(plan[:MAX_PLAN], start=1)
         )
-        return {"plan": plan, "plan_hash": plan_hash(steps)}
+        return {"plan": shown, "plan_hash": plan_hash(plan)}
     if case.planned or (case.approved is not None and case.approved == case.present.plan_hash):
         return {}
     return {"plan": (), "plan_hash": None}
 
 
 def _plan_message(case: _Case) -> str:
-    steps, blocks = case.assessment.steps, case.assessment.blocks
-    text = f"{len(steps)} action(s) in {len({step.phase for step in steps})} phase(s) are planned; nothing is touched."
+    steps, blocks, plan = case.assessment.steps, case.assessment.blocks, case.plan
+    phases = {step.phase for step in steps}
+    text = f"{len(plan)} action(s) in {len(phases)} phase(s) are planned; nothing is touched."
     if not steps:
         text = "Nothing is left to do; nothing is touched."
+    elif unneeded := [f"{phase} ({NOT_NEEDED[phase]})" for phase in PhaseOfRun if phase not in phases]:
+        text += f" Not needed: {_listed(unneeded, len(PhaseOfRun))}."
     if blocks:
         text += " Forbidden at present: " + _listed([f"{block.reason}: {block.message}" for block in blocks])
     if isinstance(case.decision, Stopped) and case.decision.away:
@@ -469,7 +514,8 @@ def _summary(phases: Sequence[Phase]) -> str:
 def _phases(case: _Case) -> tuple[Phase, ...]:
     told = case.present.phases
     observed = case.assessed or isinstance(case.decision, Done)
-    if len(told) == len(PhaseOfRun) and (case.planned or case.frozen or not observed):
+    past = case.planned and case.present.started_at is not None
+    if len(told) == len(PhaseOfRun) and (past or case.frozen or not observed):
         return told
     return tuple(_phase(case, phase) for phase in PhaseOfRun)
 
@@ -482,6 +528,8 @@ def _phase(case: _Case, phase: PhaseOfRun) -> Phase:
     if record is None or record.started_at is None:
         if isinstance(case.decision, Done):
             return _skipped(case, phase, case.decision)
+        if case.planned and case.assessed and not steps:
+            return _unneeded(phase)
         return Phase(name=name, state=PhaseState.PENDING, message=todo, done=0, total=len(steps))
     total = max(record.total, len(steps))
     begun = Phase(
@@ -512,11 +560,16 @@ def _phase(case: _Case, phase: PhaseOfRun) -> Phase:
 
 
 def _skipped(case: _Case, phase: PhaseOfRun, done: Done) -> Phase:
-    reason, message = _WHY_SKIPPED[phase], NOT_NEEDED[phase]
-    if not case.assessed and not case.memory.phases:
-        # NothingToDo and Superseded: nobody looked whether the phase is needed.
-        reason, message = Reason(done.reason.value), done.message
-    return Phase(name=PhaseName(phase.value), state=PhaseState.SKIPPED, reason=reason.value, message=message)
+    if case.assessed or case.memory.phases:
+        return _unneeded(phase)
+    # NothingToDo and Superseded: nobody looked whether the phase is needed.
+    name, reason = PhaseName(phase.value), done.reason.value
+    return Phase(name=name, state=PhaseState.SKIPPED, reason=reason, message=done.message)
+
+
+def _unneeded(phase: PhaseOfRun) -> Phase:
+    reason = _WHY_SKIPPED[phase].value
+    return Phase(name=PhaseName(phase.value), state=PhaseState.SKIPPED, reason=reason, message=NOT_NEEDED[phase])
 
 
 # -- observed objects --------------------------------------------------------------------------------------------------

@@ -12,13 +12,16 @@ from datetime import timedelta
 from typing import Final
 
 from failed_execution_cleanup.appliance.errors import ApplianceError
+from failed_execution_cleanup.controller.appliance_identity import Inconsistent, require_eldest
 from failed_execution_cleanup.controller.appliances import Appliances, settings_of
+from failed_execution_cleanup.controller.claimed_appliances import ApplianceGone, ClaimedAppliances
 from failed_execution_cleanup.controller.events import EventRecorder, ObjectReference
 from failed_execution_cleanup.controller.kubernetes_api import CLEANUPS, KubernetesApi, NotFound
 from failed_execution_cleanup.controller.projection import is_finished
-from failed_execution_cleanup.controller.reporter import ResourceReporter, order_of
+from failed_execution_cleanup.controller.reason_link import DOCS_URL
+from failed_execution_cleanup.controller.reporter import ResourceReporter, corrects_drift, order_of
 from failed_execution_cleanup.controller.status_writer import StatusWriter, transitions
-from failed_execution_cleanup.recovery.decide import Decision, Done, Refuse, Stopped, Wait
+from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Refuse, Stopped, Wait
 from failed_execution_cleanup.recovery.plan import Assessment
 from failed_execution_cleanup.recovery.reasons import FINAL_FAILURES, HELD, Reason
 from failed_execution_cleanup.resources.appliance import Appliance
@@ -68,6 +71,9 @@ class Reconciler:
     identity: str
     namespace: str
     limits: Limits
+    claimed: ClaimedAppliances
+    leaving: asyncio.Event
+    docs_url: str = DOCS_URL
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one cleanup as far as it goes now.
@@ -84,7 +90,8 @@ class Reconciler:
         cleanup = writer.cleanup
         deleting = cleanup.metadata.deletion_timestamp is not None
         ours = FINALIZER in cleanup.metadata.finalizers
-        if (deleting and not ours) or (not deleting and not ours and is_settled(cleanup)):
+        settled = not ours and is_settled(cleanup) and not corrects_drift(cleanup)
+        if (deleting and not ours) or (not deleting and settled):
             return Result.done()
         return await self._work(key, writer, ObjectReference.of(body))
 
@@ -97,51 +104,85 @@ class Reconciler:
                 record = self.events.record(regarding, note.type, note.reason, note.action, note.note)
                 notes.append(asyncio.create_task(record))
 
-        reporter = ResourceReporter(writer, self.queue.changed(key), told)
+        reporter = ResourceReporter(writer, self.queue.changed(key), told, self.docs_url)
         ours = FINALIZER in cleanup.metadata.finalizers
         progress = None if ours else _without_a_look(cleanup)
+        gone = False
         if progress is None:
             try:
                 progress = await self._run(cleanup, reporter)
+            except ApplianceGone as error:
+                gone, progress = True, Progress(_wait(error))
+            except Inconsistent as error:
+                progress = Progress(Refuse(Reason.APPLIANCE_INCONSISTENT, str(error), Assessment()))
             except ApplianceError as error:
                 progress = Progress(_wait(error))
         if not await reporter.finish(progress):
             return Result.requeue_after(5.0)
         if ours or FINALIZER in writer.cleanup.metadata.finalizers:
             deleting = writer.cleanup.metadata.deletion_timestamp is not None
-            if not _may_be_claimed(progress.decision, deleting=deleting):
+            if gone and deleting:
+                notes.append(asyncio.create_task(self._tell_what_is_left(regarding, cleanup)))
+                await writer.drop_finalizer()
+            elif not _may_be_claimed(progress, deleting=deleting):
                 await writer.drop_finalizer()
         await asyncio.gather(*notes)
         return _next(progress.decision)
 
     async def _run(self, cleanup: FailedExecutionCleanup, reporter: ResourceReporter) -> Progress:
         appliance = await self.appliances.read(cleanup.spec.appliance_ref.name)
-        if (refusal := self._not_permitted(cleanup, appliance)) is not None:
+        if (refusal := not_permitted(cleanup, appliance, self.namespace)) is not None:
             return Progress(refusal)
         self.queue.set_limit(appliance.metadata.name, appliance.spec.limits.cleanups)
         reporter.allowed = frozenset(waiver.value for waiver in appliance.spec.waivers)
         async with self.appliances.doors(appliance) as doors:
-            engine = Cleanup(doors, settings_of(appliance.spec), self.identity, reporter, self.limits)
-            return await engine.run()
+            for config in await doors.database.active_configs():
+                await require_eldest(self.api, appliance, config.oma_vm_id)
+            name = appliance.metadata.name
+            reporter.hold_appliance = lambda resuming: self.claimed.ensure(name, resuming=resuming)
+            async with self.claimed.held(name):
+                settings = settings_of(appliance.spec)
+                progress = await Cleanup(doors, settings, self.identity, reporter, self.limits, self.leaving).run()
+            if reporter.began and not progress.handed_over:
+                await self.claimed.try_to_let_go(name, doors.database)
+            return progress
 
-    def _not_permitted(self, cleanup: FailedExecutionCleanup, appliance: Appliance) -> Refuse | None:
-        """Namespaces and waivers are the administrators' to allow."""
-        name = appliance.metadata.name
-        namespaces = appliance.spec.allowed_namespaces or (self.namespace,)
-        if cleanup.metadata.namespace not in namespaces:
-            message = (
-                f"Appliance {name} does not allow cleanups of namespace {cleanup.metadata.namespace}: an administrator adds it to "
-                "spec.allowedNamespaces, or the cleanup is created in an allowed one."
-            )
-            return Refuse(Reason.NOT_PERMITTED, message, Assessment())
-        forbidden = sorted({w.reason.value for w in cleanup.spec.waive} - {w.value for w in appliance.spec.waivers})
-        if forbidden:
-            message = (
-                f"Appliance {name} does not allow to waive {', '.join(forbidden)}: an administrator adds it to spec.waivers, or the "
-                "waiver is removed."
-            )
-            return Refuse(Reason.NOT_PERMITTED, message, Assessment())
-        return None
+    async def _tell_what_is_left(self, regarding: ObjectReference, cleanup: FailedExecutionCleanup) -> None:
+        """Nobody can end what an earlier run began: say so where a person looks for it."""
+        claim = cleanup.status.cleanup_job_id or "unknown"
+        note = (
+            f"Appliance {cleanup.spec.appliance_ref.name} is gone, so nothing of {cleanup.spec.vm_name} could be brought home: its "
+            f"claim (job_tracking {claim}) stays in the appliance's database, and the next cleanup of this VM takes it over."
+        )
+        await self.events.record(regarding, "Warning", "ClaimLeftBehind", "Finalize", note)
+
+
+def not_permitted(cleanup: FailedExecutionCleanup, appliance: Appliance, own_namespace: str) -> Refuse | None:
+    """The stop where the Appliance does not allow the namespace or a waiver; administrators own both lists.
+
+    Said here too, because the cluster's admission policy may be absent and knows nothing of these lists.
+
+    Args:
+        cleanup: what is asked for.
+        appliance: the Appliance it names.
+        own_namespace: the operator's, the only one allowed where the list is empty.
+    """
+    name = appliance.metadata.name
+    namespaces = appliance.spec.allowed_namespaces or (own_namespace,)
+    if cleanup.metadata.namespace not in namespaces:
+        message = (
+            f"Appliance {name} does not allow cleanups of namespace {cleanup.metadata.namespace}: an administrator adds it to "
+            "spec.allowedNamespaces, or the cleanup is created in an allowed one."
+        )
+        return Refuse(Reason.NOT_PERMITTED, message, Assessment())
+    forbidden = sorted({w.reason.value for w in cleanup.spec.waive} - {w.value for w in appliance.spec.waivers})
+    if forbidden:
+        message = (
+            f"Appliance {name} does not allow to waive {', '.join(forbidden)}: an administrator adds it to spec.waivers, or the "
+            "waiver is removed."
+        )
+        return Refuse(Reason.NOT_PERMITTED, message, Assessment())
+    return None
 
 
 def _without_a_look(cleanup: FailedExecutionCleanup) -> Progress | None:
@@ -152,6 +193,8 @@ def _without_a_look(cleanup: FailedExecutionCleanup) -> Progress | None:
     status, wanted = cleanup.status, cleanup.spec.failover_job_id
     if status.failed_job is not None and wanted not in (None, status.failed_job.id):
         return Progress(job_mismatch(status.failed_job.id, wanted))
+    if corrects_drift(cleanup):
+        return None
     if is_finished(status) and cleanup.requested_at == status.last_handled_request:
         return Progress(Stopped("finished; nothing is touched without a new request.", (), Assessment()))
     ready = get_condition(status.conditions, ConditionType.READY)
@@ -165,9 +208,12 @@ def _without_a_look(cleanup: FailedExecutionCleanup) -> Progress | None:
     return None
 
 
-def _may_be_claimed(decision: Decision, *, deleting: bool) -> bool:
+def _may_be_claimed(progress: Progress, *, deleting: bool) -> bool:
     """Whether a claim of ours may be left in the database: then a deletion must still wait for what it left behind."""
-    return isinstance(decision, Wait) and (deleting or decision.reason in _UNRELEASED)
+    decision = progress.decision
+    if isinstance(decision, Refuse):
+        return decision.reason is Reason.APPLIANCE_INCONSISTENT  # said before anybody looked
+    return isinstance(decision, Wait) and (deleting or progress.handed_over or decision.reason in _UNRELEASED)
 
 
 def _wait(error: ApplianceError) -> Wait:
@@ -178,8 +224,9 @@ def _next(decision: Decision) -> Result:
     match decision:
         case Wait(after=after):
             return Result.requeue_after(min(max(after.total_seconds(), 1.0), LOOK_AGAIN_SECONDS))
+        case Act():  # a plan that nobody approved: it is made anew now and then, because the world moves on
+            return Result.requeue_after(LOOK_AGAIN_SECONDS, Lane.DRIFT)
         case Refuse(reason=reason) if reason not in HELD:
             return Result.requeue_after(LOOK_AGAIN_SECONDS, Lane.DRIFT)
         case Done() | Refuse() | Stopped():
             return Result.done()
-    return Result.requeue_after(1.0)

@@ -5,18 +5,45 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from failed_execution_cleanup.controller.kubernetes_api import KubernetesError
 from failed_execution_cleanup.controller.projection import project
+from failed_execution_cleanup.controller.reason_link import DOCS_URL
 from failed_execution_cleanup.controller.status_writer import StatusWriter
 from failed_execution_cleanup.recovery.goals import Waiver
-from failed_execution_cleanup.resources.cleanup import CleanupStatus, FailedExecutionCleanup, Mode
+from failed_execution_cleanup.resources.cleanup import CleanupStatus, DriftPolicy, FailedExecutionCleanup, Mode
+from failed_execution_cleanup.resources.conditions import ConditionStatus, get_condition
+from failed_execution_cleanup.resources.identifiers import FINALIZER
+from failed_execution_cleanup.resources.reasons import ConditionType, Reason
 from failed_execution_cleanup.run.order import Order, Progress
 
 logger = logging.getLogger(__name__)
+
+CLEAN_ENDS: Final = frozenset({Reason.CLEANED, Reason.ALREADY_CLEAN})
+"""Ends after which the goals held: what differs later has drifted."""
+
+
+def corrects_drift(cleanup: FailedExecutionCleanup) -> bool:
+    """Whether a cleanup that ended clean puts right what drifted since, without being asked (rule 18)."""
+    ready = get_condition(cleanup.status.conditions, ConditionType.READY)
+    drifted = get_condition(cleanup.status.conditions, ConditionType.DRIFTED)
+    spec = cleanup.spec
+    return (
+        spec.drift_policy is DriftPolicy.CORRECT
+        and spec.mode is Mode.EXECUTE
+        and not cleanup.suspended
+        and cleanup.metadata.deletion_timestamp is None
+        and ready is not None
+        and ready.status is ConditionStatus.TRUE
+        and ready.reason in CLEAN_ENDS
+        and drifted is not None
+        and drifted.status is ConditionStatus.TRUE
+        and cleanup.requested_at == cleanup.status.last_handled_request
+    )
 
 
 def order_of(cleanup: FailedExecutionCleanup, allowed: frozenset[str]) -> Order:
@@ -37,6 +64,8 @@ def order_of(cleanup: FailedExecutionCleanup, allowed: frozenset[str]) -> Order:
         waivers=frozenset(Waiver(w.reason.value, w.object) for w in spec.waive if w.reason.value in allowed),
         deadline=timedelta(seconds=spec.deadline_seconds),
         execute=spec.mode is Mode.EXECUTE,
+        approved_plan=cleanup.approved_plan,
+        correcting=corrects_drift(cleanup),
         stopping=cleanup.suspended or cleanup.metadata.deletion_timestamp is not None,
     )
 
@@ -46,6 +75,8 @@ class ResourceReporter:
 
     Attributes:
         allowed: reasons the appliance lets people waive; none until the appliance is known.
+        hold_appliance: keeps the Appliance from being deleted, told whether a claim is taken over; set once it is known.
+        began: a claim was taken, or nearly.
     """
 
     def __init__(
@@ -53,6 +84,7 @@ class ResourceReporter:
         writer: StatusWriter,
         changed: asyncio.Event,
         told: Callable[[CleanupStatus, CleanupStatus], None],
+        docs_url: str = DOCS_URL,
     ) -> None:
         """Prepare; nothing is sent.
 
@@ -60,11 +92,15 @@ class ResourceReporter:
             writer: the resource and its status.
             changed: set by the queue when the resource was changed or deleted while a worker has it.
             told: hears the status before and after each projection, for Events.
+            docs_url: where the reasons are explained.
         """
         self._writer = writer
         self._changed = changed
         self.allowed: frozenset[str] = frozenset()
+        self.hold_appliance: Callable[[bool], Awaitable[None]] | None = None
+        self.began = False
         self._told = told
+        self._docs_url = docs_url
         self._ordered = writer.cleanup
 
     async def order(self) -> Order:
@@ -81,7 +117,10 @@ class ResourceReporter:
         return replace(order, stopping=True) if self._writer.gone else order
 
     async def claiming(self) -> None:
-        """Put our finalizer on the resource, so that its deletion waits for the action in flight."""
+        """Put our finalizer on the Appliance and on the resource, so that their deletion waits for the action in flight."""
+        self.began = True
+        if self.hold_appliance is not None:
+            await self.hold_appliance(FINALIZER in self._writer.cleanup.metadata.finalizers)
         await self._writer.ensure_finalizer()
 
     async def progress(self, progress: Progress) -> None:
@@ -102,13 +141,26 @@ class ResourceReporter:
         ordered = self._ordered
 
         def make(cleanup: FailedExecutionCleanup) -> CleanupStatus:
-            planned = ordered.spec.mode is Mode.PLAN
-            return project(cleanup, progress, datetime.now(UTC), planned=planned, ordered=ordered)
+            planned = ordered.spec.mode is Mode.PLAN and not progress.approved
+            now, docs_url = datetime.now(UTC), self._docs_url
+            return project(cleanup, progress, now, planned=planned, ordered=ordered, docs_url=docs_url)
 
         return make
 
     async def pause(self, seconds: float) -> None:
-        """Sleep, but wake up when the resource changed."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
+        """Sleep, but wake up when the resource changed; what could not be written yet is written meanwhile."""
+        settling = asyncio.create_task(self._settle())
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+        finally:
+            settling.cancel()
+            await asyncio.gather(settling, return_exceptions=True)
+
+    async def _settle(self) -> None:
+        before = self._writer.cleanup.status
+        try:
+            await self._writer.settle()
+        finally:
+            self._told(before, self._writer.cleanup.status)

@@ -11,6 +11,8 @@ from uuid import uuid4
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from failed_execution_cleanup.controller.reason_link import DOCS_URL
+
 
 def _identity() -> str:
     """Unique for every process that ever runs: a pod name may come again, a claim's owner must not."""
@@ -54,6 +56,12 @@ class OperatorSettings(BaseSettings):
 
     claim_expiry_seconds: float = Field(default=15.0, ge=1, le=300)
     """Age of a claim's heartbeat after which its owner counts as dead; the same for all operators and consoles of an appliance."""
+
+    resync_seconds: float = Field(default=300.0, ge=1, le=86400)
+    """Pause between two lists of all cleanups, which find what a lost event would have told."""
+
+    docs_url: str = DOCS_URL
+    """Address of the folder with the pages of the reasons; messages that a person must act on end with a link to it. Empty: no link."""
 
     log_format: Literal["full", "json"] = "full"
     """Human-readable or JSON lines."""

@@ -26,7 +26,7 @@ from failed_execution_cleanup.resources.conditions import Condition, ConditionSt
 from failed_execution_cleanup.resources.identifiers import FINALIZER
 from failed_execution_cleanup.resources.reasons import ConditionType, Reason, ReasonKind
 
-__all__ = ["CleanupApi", "EventNote", "StatusWriter", "transitions"]
+__all__ = ["CleanupApi", "EventNote", "StatusWriter", "stored_form", "transitions"]
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +127,12 @@ class StatusWriter:
             await self._write_kept()
             return self._kept is None
 
+    async def settle(self) -> None:
+        """Write what was kept as soon as that is allowed, and until it is stored; returns at once if nothing was kept."""
+        while self._kept is not None:
+            await asyncio.sleep(max(0.0, (self._not_before or 0.0) - self._clock()))
+            await self.flush()
+
     async def ensure_finalizer(self) -> None:
         """Hold the object back from deletion, as long as a claim is held for it.
 
@@ -167,7 +173,7 @@ class StatusWriter:
             KubernetesError: nothing is known to be stored.
         """
         for _ in range(ATTEMPTS):
-            patch = merge_patch(self._body.get("status") or {}, _stored_form(make(self.cleanup)))
+            patch = merge_patch(self._body.get("status") or {}, stored_form(make(self.cleanup)))
             if not patch:
                 return True
             self._pause()
@@ -234,7 +240,7 @@ class StatusWriter:
         return f"{CLEANUPS.kind} {self._namespace}/{self._name}"
 
 
-def _stored_form(status: CleanupStatus) -> Body:
+def stored_form(status: CleanupStatus) -> Body:
     """A status as it is to be stored: an empty list says no more than an absent one."""
     return {key: value for key, value in status.to_kubernetes().items() if value != []}
 
@@ -293,8 +299,8 @@ def _waived(before: CleanupStatus, after: CleanupStatus) -> Iterator[EventNote]:
 
 
 def _drifted(before: CleanupStatus, after: CleanupStatus) -> Iterator[EventNote]:
-    drift = _condition(after, ConditionType.DRIFTED)
-    if drift is not None and _condition(before, ConditionType.DRIFTED) is None:
+    drift, told = _condition(after, ConditionType.DRIFTED), _condition(before, ConditionType.DRIFTED)
+    if drift is not None and (told is None or told.message != drift.message):
         yield EventNote("Warning", drift.reason, "Observe", drift.message)
 
 

@@ -6,13 +6,18 @@ writes and finished, unchanged resources are not queued, so ten thousand of them
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from typing import Any, Final
 
 import kopf
 
+from failed_execution_cleanup.controller.cleanup_index import CleanupIndex
+from failed_execution_cleanup.controller.kubernetes_api import CLEANUPS, KubernetesApi, KubernetesError
 from failed_execution_cleanup.controller.reconcile import Key, is_settled
+from failed_execution_cleanup.controller.retention import Retention
 from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup
 from failed_execution_cleanup.resources.identifiers import (
     APPLIANCE_PLURAL,
@@ -30,26 +35,46 @@ logger = logging.getLogger(__name__)
 
 _ANNOTATIONS: Final = (REQUESTED_AT_ANNOTATION, APPROVED_PLAN_ANNOTATION, SUSPENDED_ANNOTATION)
 
+
+class _Said(IntEnum):
+    """How much a status says. We never take anything back without a change of the mark: a restore from a backup does."""
+
+    NOTHING = 0
+    SOMETHING = 1
+    END = 2
+
+
 Mark = tuple[str, int, bool, tuple[str | None, ...]]
 
 
 class Watching:
     """Turns watch events into keys."""
 
-    def __init__(self, queue: WorkQueue[Key], appliances: WorkQueue[str], served: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        queue: WorkQueue[Key],
+        appliances: WorkQueue[str],
+        served: tuple[str, ...] = (),
+        retention: Retention | None = None,
+        index: CleanupIndex | None = None,
+    ) -> None:
         """Prepare; `register` connects it to Kopf.
 
         Args:
             queue: gets the keys of cleanups.
             appliances: gets the names of Appliances.
             served: only these Appliances; all if empty.
+            retention: sees every cleanup, so that it knows when to delete it.
+            index: sees every cleanup, so that scans need not ask for them.
         """
         self._queue = queue
         self._appliances = appliances
         self._served = served
+        self._retention = retention
+        self._index = index
         self._generations: dict[str, tuple[str, int]] = {}
         self._seen: dict[Key, Mark] = {}
-        self._told: set[Key] = set()
+        self._said: dict[Key, _Said] = {}
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         """Register the one handler, and settings measured for thousands of resources."""
@@ -65,6 +90,8 @@ class Watching:
         mark = (body["metadata"]["uid"], body["metadata"].get("generation", 0))
         if type == "DELETED":
             self._generations.pop(name, None)
+            for other in self._generations:
+                self._appliances.add(other, Lane.CHANGE)  # the one it was refused for may be gone
         elif self._generations.get(name) != mark and (not self._served or name in self._served):
             self._generations[name] = mark
             self._appliances.add(name, Lane.CHANGE)
@@ -79,9 +106,12 @@ class Watching:
         metadata = body["metadata"]
         key: Key = (metadata["namespace"], metadata["name"])
         if kind == "DELETED":
-            self._seen.pop(key, None)
-            self._told.discard(key)
+            self._forget(key)
             return
+        if self._retention is not None:
+            self._retention.see(body)
+        if self._index is not None:
+            self._index.see(body)
         annotations = metadata.get("annotations") or {}
         deleting = "deletionTimestamp" in metadata
         mark: Mark = (
@@ -90,24 +120,46 @@ class Watching:
             deleting,
             tuple(annotations.get(name) for name in _ANNOTATIONS),
         )
-        before = self._seen.get(key)
-        self._seen[key] = mark
-        erased = self._erased(key, body)
-        if before == mark and not erased:
+        before, said = self._seen.get(key), _said_in(body)
+        went_back = said < self._said.get(key, _Said.NOTHING)
+        self._seen[key], self._said[key] = mark, said
+        if before == mark and not went_back:
             return
         lane = self._lane(body, deleting=deleting, known=before is not None, listed=kind is None)
         if lane is not None:
             group = body.get("spec", {}).get("applianceRef", {}).get("name")
             self._queue.add(key, lane, group=group)
 
-    def _erased(self, key: Key, body: Mapping[str, Any]) -> bool:
-        """Whether the status lost all it said, by a restore from a backup or by hand."""
-        if (body.get("status") or {}).get("conditions"):
-            self._told.add(key)
-            return False
-        erased = key in self._told
-        self._told.discard(key)
-        return erased
+    async def keep_in_step(self, api: KubernetesApi, namespaces: Sequence[str], seconds: float) -> None:
+        """List all cleanups every so often, so that an event that never came costs minutes and not a cleanup.
+
+        Args:
+            api: where to list.
+            namespaces: where they are; everywhere if empty.
+            seconds: pause between two lists.
+        """
+        while True:
+            await asyncio.sleep(seconds)
+            listed: set[Key] = set()
+            try:
+                for namespace in namespaces or (None,):
+                    async for body in api.list(CLEANUPS, namespace):
+                        self.see(None, body)
+                        listed.add((body["metadata"]["namespace"], body["metadata"]["name"]))
+            except KubernetesError as error:
+                logger.warning("Cannot list cleanups; it is tried again", extra={"cause": str(error)})
+                continue
+            # One that was created meanwhile is forgotten too: its next event is news again, which costs a look.
+            for key in self._seen.keys() - listed:
+                self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        if self._retention is not None:
+            self._retention.forget(key)
+        if self._index is not None:
+            self._index.forget(key)
+        self._seen.pop(key, None)
+        self._said.pop(key, None)
 
     def _lane(self, body: Mapping[str, Any], *, deleting: bool, known: bool, listed: bool) -> Lane | None:
         ours = FINALIZER in (body["metadata"].get("finalizers") or ())
@@ -118,6 +170,12 @@ class Watching:
         if not ours and is_settled(FailedExecutionCleanup.model_validate(body)):
             return None
         return Lane.STARTUP if listed else Lane.CHANGE
+
+
+def _said_in(body: Mapping[str, Any]) -> _Said:
+    if not (body.get("status") or {}).get("conditions"):
+        return _Said.NOTHING
+    return _Said.END if is_settled(FailedExecutionCleanup.model_validate(body)) else _Said.SOMETHING
 
 
 async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:

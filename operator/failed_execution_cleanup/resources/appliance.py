@@ -170,7 +170,7 @@ class Detection(KubernetesModel):
     )
 
     interval_seconds: Annotated[int, Field(ge=10, le=86_400)] = 60
-    """Seconds between two scans. Default: 60."""
+    """Seconds between two scans, each for stuck failovers and for drift of finished cleanups. Default: 60."""
 
     stuck_after_seconds: Annotated[int, Field(ge=60, le=604_800)] = 1_800
     """Seconds without a sign of life after which a job counts as dead. Default: 1800 (30 minutes); at least 60."""
@@ -187,7 +187,7 @@ class Detection(KubernetesModel):
     """Namespace in which cleanups are created; must be allowed. Required for Plan and Execute."""
 
     windows: Annotated[tuple[Window, ...], Field(max_length=32, json_schema_extra=map_schema("name"))] = ()
-    """Times in which cleanups created by the scan may begin; at any time if there is none."""
+    """Times in which the scan creates cleanups; at any time if there is none."""
 
 
 class Limits(KubernetesModel):
@@ -210,11 +210,12 @@ class VMStop(KubernetesModel):
     """How test VMs are stopped."""
 
     force_stop: ForceStop = ForceStop.NEVER
-    """Never waits for the guest to shut down. Allowed cuts the power when the guest did not stop in time and its host
-    answers. Default: Never."""
+    """Never waits for the guest to shut down. Allowed cuts the power once a graceful stop has ended without effect and
+    the host answers. Default: Never."""
 
     stop_timeout_seconds: Annotated[int, Field(ge=10, le=3_600)] = 300
-    """Seconds that the guest has to shut down. Default: 300."""
+    """Seconds that the guest has to shut down. After that the cleanup stops with StopFailing for as long as the stop is
+    pending; no other stop is sent meanwhile. Default: 300."""
 
 
 class Settle(KubernetesModel):
@@ -324,7 +325,11 @@ class ApplianceStatus(KubernetesModel):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=MAX_CONDITIONS, json_schema_extra=map_schema("type"))
     ] = ()
-    """Ready, DatabaseReachable, VolumeDaemonReachable and OSSEAReachable."""
+    """Ready, DatabaseReachable, VolumeDaemonReachable, OSSEAReachable, and Scanned: whether the last scan was complete."""
+
+    oma_vm_id: Identifier | None = None
+    """Id of the appliance's own VM in the cloud, as its database names it. Of two Appliances with the same one, the younger
+    is refused."""
 
     ossea_url: Annotated[str | None, Field(max_length=2048)] = None
     """Address of the cloud in use, from spec or from the active row of ossea_configs."""

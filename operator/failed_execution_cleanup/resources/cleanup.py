@@ -181,16 +181,17 @@ class CleanupSpec(KubernetesModel):
     """The appliance that replicates the VM. Cannot be changed."""
 
     mode: Mode = Mode.EXECUTE
-    """Execute cleans up. Plan touches nothing and shows in status.plan what would be done and why; changing Execute to
-    Plan in the middle of a run suspends it. Default: Execute."""
+    """Execute cleans up. Plan touches nothing and shows in status.plan what would be done and why, until that plan is
+    approved by the annotation failover.ossea.io/approvedPlan; changing Execute to Plan in the middle of a run suspends
+    it. Default: Execute."""
 
     suspend: bool = False
     """True stops after the action in flight and releases the claim; false goes on from what is observed then.
     Default: false."""
 
     drift_policy: DriftPolicy = DriftPolicy.REPORT
-    """What happens when a goal that was reached no longer holds. Report shows it in the condition Drifted. Correct also
-    puts it right at once, but never by reverting a volume. Default: Report."""
+    """What happens when a goal that was reached no longer holds, as the appliance's scan finds. Report shows it in the
+    condition Drifted. Correct also puts it right at once, but never by reverting a volume. Default: Report."""
 
     waive: Annotated[
         tuple[WaiverGrant, ...], Field(max_length=64, json_schema_extra=map_schema("reason", "object"))
@@ -422,7 +423,7 @@ class CleanupStatus(KubernetesModel):
     """The five phases in their order, with times and reasons."""
 
     plan: Annotated[tuple[PlannedAction, ...], Field(max_length=1024, json_schema_extra=map_schema("step"))] = ()
-    """What would be done, in mode Plan: one entry for each action."""
+    """What would be done, in mode Plan or while an approval is awaited: one entry for each action that may be done."""
 
     plan_hash: Annotated[str | None, Field(max_length=64)] = None
     """Digest of the plan, for the annotation failover.ossea.io/approvedPlan."""
@@ -485,8 +486,8 @@ class FailedExecutionCleanup(CustomResource):
 
     @property
     def approved_plan(self) -> str | None:
-        """Hash of the plan that a person approved."""
-        return self.metadata.annotations.get(APPROVED_PLAN_ANNOTATION)
+        """Digest of the plan that a person approved; an empty annotation is none."""
+        return self.metadata.annotations.get(APPROVED_PLAN_ANNOTATION) or None
 
     @property
     def suspended(self) -> bool:

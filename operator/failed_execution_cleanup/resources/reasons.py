@@ -30,6 +30,7 @@ class ConditionType(StrEnum):
     DATABASE_REACHABLE = "DatabaseReachable"
     VOLUME_DAEMON_REACHABLE = "VolumeDaemonReachable"
     OSSEA_REACHABLE = "OSSEAReachable"
+    SCANNED = "Scanned"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     SUSPENDED = "Suspended"
@@ -158,19 +159,19 @@ class Reason(StrEnum):
     FAILOVER_STILL_RUNNING = (
         "FailoverStillRunning",
         ReasonKind.WAITING,
-        "The failover job shows recent activity and may still be running.",
+        "The failover job, its rollback or a product cleanup of the VM shows recent activity and may still be running.",
         "Wait: it goes on once the job was silent for spec.detection.stuckAfterSeconds of the appliance.",
     )
     REPLICATION_ACTIVE = (
         "ReplicationActive",
         ReasonKind.WAITING,
-        "A replication, rollback or product cleanup of the VM is active.",
+        "A replication of the VM is active.",
         "Wait until it ends, or end it in the product.",
     )
     OPERATION_IN_FLIGHT = (
         "OperationInFlight",
         ReasonKind.WAITING,
-        "A Volume Daemon operation or an OSSEA job on one of the objects has not ended.",
+        "Somebody else's operation, job or transition on one of the objects has not ended.",
         "Wait until it ends.",
     )
     CLAIMED_ELSEWHERE = (
@@ -209,16 +210,16 @@ class Reason(StrEnum):
         "PlanReady",
         ReasonKind.HELD,
         "The plan was made and nothing was touched, because spec.mode is Plan.",
-        "Read status.plan; set spec.mode to Execute to carry it out.",
-    )
-    AWAITING_APPROVAL = (
-        "AwaitingApproval",
-        ReasonKind.HELD,
-        "The next action is not part of the plan that was approved.",
-        "Read status.plan and set the annotation failover.ossea.io/approvedPlan to status.planHash.",
+        "Read status.plan; to carry it out set the annotation failover.ossea.io/approvedPlan to status.planHash.",
     )
 
     # -- stalled: only a person can help -------------------------------------------------------------------------------
+    AWAITING_APPROVAL = (
+        "AwaitingApproval",
+        ReasonKind.STALLED,
+        "What is to be done now is not part of the plan that was approved, so nothing is done.",
+        "Read status.plan and set the annotation failover.ossea.io/approvedPlan to status.planHash.",
+    )
     NOTHING_FAILED = (
         "NothingFailed",
         ReasonKind.STALLED,
@@ -236,7 +237,7 @@ class Reason(StrEnum):
         "RunningTestVM",
         ReasonKind.STALLED,
         "The VM of the incident is Running and somebody may be using it.",
-        "Stop it, or waive RunningTestVM; the VM of a live failover must be stopped by hand.",
+        "Waive RunningTestVM, or stop it and request a new run; the VM of a live failover must be stopped by hand.",
         Waiver.RUNNING_TEST_VM,
     )
     ENGINE_MAY_WAKE = (
@@ -289,7 +290,7 @@ class Reason(StrEnum):
     STOP_FAILING = (
         "StopFailing",
         ReasonKind.STALLED,
-        "A test VM keeps running although it was asked to stop several times.",
+        "A test VM does not stop: its stop is pending for too long, or several stops had no effect.",
         "Shut the guest down by hand, or let the appliance's spec.testVM.forceStop allow a forced stop.",
     )
     UNKNOWN_HOLDER = (
@@ -325,8 +326,8 @@ class Reason(StrEnum):
     HOST_UNKNOWN = (
         "HostUnknown",
         ReasonKind.STALLED,
-        "The host of a VM that must be stopped is down, or cannot be seen and a forced stop would be needed.",
-        "Bring the host up, or stop the VM by hand.",
+        "The host of a VM that must be stopped does not answer, so the guest may go on writing.",
+        "Bring the host up, or make sure that it is switched off and stop the VM by hand.",
     )
     AMBIGUOUS_VM = (
         "AmbiguousVM",
@@ -367,7 +368,7 @@ class Reason(StrEnum):
     CLEANED_DATA_SUSPECT = (
         "CleanedDataSuspect",
         ReasonKind.STALLED,
-        "Everything is cleaned up, but the content of a volume cannot be proven to be the replica.",
+        "Everything is cleaned up, but nobody can vouch that the content of a volume is the replica.",
         "Run a full replication of the named disks, then request a new run.",
     )
     DEADLINE_EXCEEDED = (
@@ -379,8 +380,15 @@ class Reason(StrEnum):
     SUPERSEDED_IN_RUN = (
         "SupersededInRun",
         ReasonKind.STALLED,
-        "A newer failover, replication or rollback began in the middle of the run; nothing more is touched.",
+        "A newer failover began in the middle of the run; nothing more is touched.",
         "Check the named volumes by hand, then create a new resource if the newer job failed.",
+    )
+
+    DRIFT_NEEDS_REVERT = (
+        "DriftNeedsRevert",
+        ReasonKind.STALLED,
+        "What drifted could only be put right by reverting a volume, which is never done without a person's word.",
+        "Check that nothing written to the volume since is needed, then request a new run.",
     )
 
     # -- observations: reasons of goals, phases and the other conditions -----------------------------------------------
@@ -469,6 +477,18 @@ class Reason(StrEnum):
         ReasonKind.OBSERVATION,
         "A Secret or a key in it does not exist in the operator's namespace.",
         "Create the named Secret with the named key.",
+    )
+    SCAN_COMPLETE = (
+        "ScanComplete",
+        ReasonKind.OBSERVATION,
+        "The last scan looked at every VM that might be stuck or have drifted.",
+        "Nothing to do; status.stuck lists what was found.",
+    )
+    SCAN_INCOMPLETE = (
+        "ScanIncomplete",
+        ReasonKind.OBSERVATION,
+        "The last scan could not judge some VMs, or could not do with them what the Appliance asks for.",
+        "Correct what the message names.",
     )
     UNEXPECTED_ANSWER = (
         "UnexpectedAnswer",

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from failed_execution_cleanup.controller.projection import is_finished, plan_hash, project
+from failed_execution_cleanup.controller.projection import is_finished, project, project_waiting
 from failed_execution_cleanup.recovery.actions import Kind
 from failed_execution_cleanup.recovery.actions import Phase as PhaseOfRun
+from failed_execution_cleanup.recovery.approval import plan_hash, plan_of
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Refuse, Stopped, Wait, decide
 from failed_execution_cleanup.recovery.goals import Waiver, Wish
 from failed_execution_cleanup.recovery.memory import Memory, Outcome, PhaseRecord, Request
@@ -52,12 +53,13 @@ def cleanup(
     generation: int = 3,
     requested_at: str | None = None,
     approved_plan: str | None = None,
+    suspended: bool = False,
 ) -> FailedExecutionCleanup:
     told = {"failover.ossea.io/requestedAt": requested_at, "failover.ossea.io/approvedPlan": approved_plan}
     marks = {name: value for name, value in told.items() if value is not None}
     body: dict[str, Any] = {
         "metadata": {"name": "pgtest1", "namespace": "dr", "uid": "u", "generation": generation, "annotations": marks},
-        "spec": {"vmName": "pgtest1", "applianceRef": {"name": "default"}},
+        "spec": {"vmName": "pgtest1", "applianceRef": {"name": "default"}, "suspend": suspended},
     }
     if status is not None:
         body["status"] = status.to_kubernetes()
@@ -612,15 +614,15 @@ def test_a_plan_lists_every_step_and_touches_no_run() -> None:
     status = project(cleanup(first), Progress(act, broken_world(), Memory("job-1")), NOW, planned=True)
     assert ready_of(status) == ("False", "PlanReady")
     assert abnormal(status) == {"Planned"}
-    assert [entry.step for entry in status.plan] == list(range(1, len(act.assessment.steps) + 1))
-    first_entry = status.plan[0]
-    assert (first_entry.phase, first_entry.action, first_entry.object) == (
-        "detach-volumes",
-        "detach",
-        "vol-1",
-    )
+    whole = plan_of(broken_world(), act.assessment)
+    assert {step.key for step in act.assessment.steps} <= {action.key for action in whole}
+    assert [entry.step for entry in status.plan] == list(range(1, len(whole) + 1))
+    assert [(entry.phase, entry.action, entry.object) for entry in status.plan[:2]] == [
+        ("database-cleanup", "mark-context", "ctx-1"),
+        ("detach-volumes", "detach", "vol-1"),
+    ]
     assert status.plan[-1].action == "close-incident"
-    assert status.plan_hash == plan_hash(act.assessment.steps)
+    assert status.plan_hash == plan_hash(whole)
     assert (status.phases, status.history, status.completed_at) == (first.phases, first.history, first.completed_at)
 
 
@@ -642,11 +644,46 @@ def test_a_plan_made_by_suspending_a_run_names_volumes_that_are_away() -> None:
     assert "vol-1" in message_of(status, "Ready")
 
 
-def test_the_hash_of_a_plan_does_not_depend_on_order_or_words() -> None:
-    steps = broken().steps
-    same = [replace(step, why="other words") for step in reversed(steps)]
-    assert plan_hash(same) == plan_hash(steps)
-    assert plan_hash(steps[1:]) != plan_hash(steps)
+def test_a_plan_of_a_cleanup_that_never_ran_tells_which_phases_are_not_needed_and_why() -> None:
+    world = broken_world()
+    vms = {key: vm for key, vm in world.cloud.vms.items() if key != TEST_VM}
+    home = replace(world.cloud.volumes["vol-1"], vm_id=OMA)
+    world = replace(world, cloud=replace(world.cloud, vms=vms, volumes={**world.cloud.volumes, "vol-1": home}))
+    status = project(cleanup(), progress_of(world), NOW, planned=True)
+    states = {phase.name.value: phase for phase in status.phases}
+    assert states["cleanup-test-vm"].state is PhaseState.SKIPPED
+    assert states["cleanup-test-vm"].message == "the failed job left no VM"
+    assert states["detach-volumes"].state is PhaseState.PENDING
+    assert "Not needed: cleanup-test-vm (the failed job left no VM)" in message_of(status, "Ready")
+
+
+def test_a_plan_that_is_suspended_says_so_and_keeps_its_plan() -> None:
+    plan = project(cleanup(), progress_of(broken_world()), NOW, planned=True)
+    suspended = cleanup(plan, suspended=True)
+    stopped = Progress(Stopped("stopped; nothing is claimed.", (), Assessment()))
+    status = project(suspended, stopped, NOW, planned=True)
+    assert ready_of(status) == ("False", "Suspended")
+    assert abnormal(status) == {"Suspended", "Planned"}
+    assert (status.plan, status.plan_hash) == (plan.plan, plan.plan_hash)
+
+
+def test_no_plan_is_shown_while_a_run_that_became_a_plan_still_brings_volumes_home() -> None:
+    act = Act(tuple(broken().steps[:1]), broken())
+    progress = Progress(act, broken_world(), running_memory(), "claim-1", claimed=True)
+    status = project(cleanup(), progress, NOW, planned=True)
+    assert ready_of(status) == ("Unknown", "Progressing")
+    assert (abnormal(status), status.plan) == ({"Reconciling"}, ())
+
+
+def test_what_awaits_an_approval_is_shown_with_its_digest() -> None:
+    refused = Refuse(CoreReason.AWAITING_APPROVAL, "outside the plan", broken())
+    status = project(
+        cleanup(approved_plan="0" * 32), Progress(refused, broken_world(), running_memory(), "claim-1"), NOW
+    )
+    assert ready_of(status) == ("False", "AwaitingApproval")
+    assert abnormal(status) == {"Stalled"}
+    assert status.plan_hash == plan_hash(plan_of(broken_world(), broken()))
+    assert len(status.plan) == len(plan_of(broken_world(), broken()))
 
 
 @pytest.mark.parametrize("approved", [True, False])
@@ -657,6 +694,33 @@ def test_only_an_approved_plan_is_kept_while_it_is_carried_out(approved: bool) -
     status = project(cleanup(plan, approved_plan=plan.plan_hash if approved else None), progress, NOW)
     assert bool(status.plan) is approved
     assert "Planned" not in abnormal(status)
+
+
+# -- waiting for a turn ------------------------------------------------------------------------------------------------
+
+
+def test_a_cleanup_that_nobody_looked_at_yet_says_that_it_is_queued() -> None:
+    status = project_waiting(cleanup(), 3, NOW)
+    assert ready_of(status) == ("Unknown", "Queued")
+    assert abnormal(status) == {"Reconciling"}
+    assert status.queue_position == 3
+    assert "2 cleanup(s)" in message_of(status, "Ready")
+    assert {get_condition(status.conditions, goal) is not None for goal in GOALS} == {True}
+    assert CleanupStatus.model_validate(status.to_kubernetes()) == status
+
+
+def test_one_that_was_looked_at_before_keeps_what_it_says() -> None:
+    before = cleaned()
+    status = project_waiting(cleanup(before), 7, NOW)
+    assert status == before.model_copy(update={"queue_position": 7})
+
+
+@pytest.mark.parametrize("place", [2, None])
+def test_a_place_is_gone_once_the_cleanup_is_looked_at(place: int | None) -> None:
+    waiting = project_waiting(cleanup(), place, NOW)
+    status = project(cleanup(waiting), progress_of(broken_world()), NOW)
+    assert status.queue_position is None
+    assert ready_of(status) == ("Unknown", "Progressing")
 
 
 # -- as a whole --------------------------------------------------------------------------------------------------------

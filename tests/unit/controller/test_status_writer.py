@@ -169,6 +169,26 @@ class TestWriting:
         assert await writer.flush()
         assert [patch["phaseSummary"] for patch in api.patches] == ["1/5", "3/5"]
 
+    async def test_what_was_kept_is_written_when_the_second_is_over_though_nothing_more_happens(
+        self, api: ApiServer, writer: StatusWriter
+    ) -> None:
+        await writer.write(told("1/5"))
+        await writer.write(told("2/5"))
+        began = asyncio.get_running_loop().time()
+        await writer.settle()
+        assert api.read()["status"]["phaseSummary"] == "2/5"
+        assert asyncio.get_running_loop().time() - began == pytest.approx(1.0, abs=0.01)
+        await writer.settle()
+        assert len(api.patches) == 2
+
+    async def test_what_could_not_be_written_is_tried_until_it_is_stored(
+        self, api: ApiServer, writer: StatusWriter
+    ) -> None:
+        api.refusals = [Unreachable("down"), Unreachable("down")]
+        await writer.write(told("1/5"))
+        await writer.settle()
+        assert api.read()["status"]["phaseSummary"] == "1/5"
+
     async def test_after_a_second_the_next_status_is_written(self, api: ApiServer, writer: StatusWriter) -> None:
         for summary in ("1/5", "2/5", "3/5", "4/5", "5/5"):
             await writer.write(told(summary))

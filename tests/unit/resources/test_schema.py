@@ -140,7 +140,7 @@ ttlSecondsAfterFinished requestedBy note"
 CLEANUP_STATUS = "observedGeneration conditions phaseSummary failedJob context phases plan planHash volumes testVMs \
 leftovers waiversUsed cleanupJobID startedAt completedAt nextAttemptAt queuePosition lastHandledRequest history"
 APPLIANCE_SPEC = "allowedNamespaces waivers database volumeDaemon ossea omaVMID detection limits testVM settle"
-APPLIANCE_STATUS = "observedGeneration conditions osseaURL stuckVMs stuck versions lastScanTime"
+APPLIANCE_STATUS = "observedGeneration conditions omaVMID osseaURL stuckVMs stuck versions lastScanTime"
 
 
 def test_names_of_the_fields_are_the_published_ones() -> None:

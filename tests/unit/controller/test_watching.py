@@ -1,0 +1,130 @@
+"""Which events become keys, and how what no event told is found."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from failed_execution_cleanup.controller.kubernetes_api import KubernetesApi, Unreachable
+from failed_execution_cleanup.controller.reconcile import Key
+from failed_execution_cleanup.controller.watching import Watching
+from failed_execution_cleanup.run.queue import WorkQueue
+
+KEY: Key = ("dr", "pgtest1")
+
+
+def cleanup(ready: tuple[str, str] | None = None, *, generation: int = 1, uid: str = "uid-1") -> dict[str, Any]:
+    """A cleanup; `ready` is status and reason of its condition Ready."""
+    condition = {
+        "type": "Ready",
+        "observedGeneration": generation,
+        "lastTransitionTime": "2026-11-22T12:00:00Z",
+        "message": "told by a test",
+    }
+    conditions = [] if ready is None else [{**condition, "status": ready[0], "reason": ready[1]}]
+    return {
+        "apiVersion": "failover.ossea.io/v1alpha1",
+        "kind": "FailedExecutionCleanup",
+        "metadata": {
+            "namespace": "dr",
+            "name": "pgtest1",
+            "uid": uid,
+            "generation": generation,
+            "resourceVersion": "1",
+        },
+        "spec": {"vmName": "pgtest1", "applianceRef": {"name": "default"}},
+        "status": {"conditions": conditions},
+    }
+
+
+WORKING = cleanup(("Unknown", "CleaningUp"))
+CLEANED = cleanup(("True", "Cleaned"))
+
+
+class Api:
+    """Lists what it is given, one list after the other; None is an API that cannot be reached."""
+
+    def __init__(self, *lists: list[dict[str, Any]] | None) -> None:
+        self.lists = list(lists)
+
+    async def list(self, *_: object) -> AsyncIterator[dict[str, Any]]:
+        found = self.lists.pop(0) if self.lists else []
+        if found is None:
+            raise Unreachable("no answer")
+        for body in found:
+            yield body
+
+
+@pytest.fixture
+def queue() -> WorkQueue[Key]:
+    return WorkQueue()
+
+
+@pytest.fixture
+def watching(queue: WorkQueue[Key]) -> Watching:
+    return Watching(queue, WorkQueue())
+
+
+async def taken(queue: WorkQueue[Key]) -> bool:
+    """Whether the key was queued; it is taken off."""
+    if not sum(queue.depth.values()):
+        return False
+    queue.done(await queue.get())
+    return True
+
+
+@pytest.mark.asyncio
+async def test_own_status_writes_are_not_queued(watching: Watching, queue: WorkQueue[Key]) -> None:
+    watching.see("ADDED", cleanup())
+    assert await taken(queue)
+    for body in (WORKING, CLEANED, CLEANED):
+        watching.see("MODIFIED", body)
+        assert not await taken(queue)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("after", "earlier"), [(CLEANED, WORKING), (CLEANED, cleanup()), (WORKING, cleanup())])
+async def test_status_that_says_less_than_before_is_queued(
+    watching: Watching, queue: WorkQueue[Key], after: dict[str, Any], earlier: dict[str, Any]
+) -> None:
+    watching.see("ADDED", cleanup())
+    watching.see("MODIFIED", after)
+    await taken(queue)
+    watching.see("MODIFIED", earlier)
+    assert await taken(queue)
+
+
+@pytest.mark.asyncio
+async def test_other_object_of_the_same_name_is_queued(watching: Watching, queue: WorkQueue[Key]) -> None:
+    watching.see("ADDED", CLEANED)
+    assert not await taken(queue)
+    watching.see("MODIFIED", cleanup(("True", "Cleaned"), uid="uid-2"))
+    assert await taken(queue)
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_list_finds_what_no_event_told(watching: Watching, queue: WorkQueue[Key]) -> None:
+    api = Api([cleanup()], [cleanup()], None, [cleanup(generation=2)])
+    resync = asyncio.create_task(watching.keep_in_step(cast("KubernetesApi", api), ("dr",), 10))
+    found = []
+    for _ in range(4):
+        await asyncio.sleep(10.1)
+        found.append(await taken(queue))
+    resync.cancel()
+    assert found == [True, False, False, True]
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_object_whose_deletion_no_event_told_is_forgotten(watching: Watching, queue: WorkQueue[Key]) -> None:
+    watching.see("ADDED", cleanup())
+    await taken(queue)
+    resync = asyncio.create_task(watching.keep_in_step(cast("KubernetesApi", Api([])), ("dr",), 10))
+    await asyncio.sleep(10.1)
+    resync.cancel()
+    watching.see("ADDED", cleanup())
+    assert await taken(queue)
