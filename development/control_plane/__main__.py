@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from development.control_plane.binaries import find_binaries
-from development.control_plane.build import BuildError, build_kube_apiserver
+from development.control_plane.build import build_kube_apiserver
 from development.control_plane.server import ControlPlane
+from development.go_build import BuildError
 from development.processes import MissingProgramError, ProcessError
 
 if TYPE_CHECKING:

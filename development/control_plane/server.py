@@ -24,6 +24,13 @@ _READY_SECONDS = 45.0
 _KUBECTL_SECONDS = 30.0
 # Nothing here is worth a long goodbye: the data is thrown away.
 _STOP_SECONDS = 5.0
+# Programs are watched, not people: tests compare what an operator asked for with what it may do.
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
+}
 
 
 class KubectlError(subprocess.CalledProcessError):
@@ -44,6 +51,7 @@ class ControlPlane:
     Attributes:
         directory: Temporary directory with logs, keys, kubeconfigs and etcd's data; removed by `stop()`.
         url: Address of the API server, `https://127.0.0.1:<port>`.
+        audit_log: What service accounts asked for and what they were answered, one audit.k8s.io/v1 Event a line.
         admin_kubeconfig: Kubeconfig of a member of `system:masters`, who may do everything.
     """
 
@@ -57,6 +65,7 @@ class ControlPlane:
         self._processes: list[Process] = []
         self.directory = Path(tempfile.mkdtemp(prefix="control-plane-"))
         self.url = f"https://{LOOPBACK}:{free_port()}"
+        self.audit_log = self.directory / "audit.log"
         self.admin_kubeconfig = self.directory / "admin.kubeconfig"
         self._authority = CertificateAuthority(self.directory)
 
@@ -163,6 +172,15 @@ class ControlPlane:
         self._write_kubeconfig(path, {"token": token}, namespace=namespace)
         return path
 
+    def client_as(self, user: str, *, group: str) -> httpx.Client:
+        """Return an HTTP client with a client certificate of a person, who has no rights until they are bound.
+
+        Args:
+            user: Name of the user, not used before in this control plane.
+            group: Group of the user.
+        """
+        return self._https_client(self._authority.issue_client(user, group=group))
+
     def _start_etcd(self) -> str:
         url = f"http://{LOOPBACK}:{free_port()}"
         etcd = Process.start(
@@ -195,6 +213,8 @@ class ControlPlane:
             self.admin_kubeconfig,
             {"client-certificate": str(admin.certificate), "client-key": str(admin.key)},
         )
+        audit_policy = self.directory / "audit-policy.json"
+        audit_policy.write_text(json.dumps(_AUDIT_POLICY))
         api = httpx.URL(self.url)
         apiserver = Process.start(
             "kube-apiserver",
@@ -205,6 +225,8 @@ class ControlPlane:
                 f"--advertise-address={api.host}",
                 f"--secure-port={api.port}",
                 f"--cert-dir={self.directory}",
+                f"--audit-policy-file={audit_policy}",
+                f"--audit-log-path={self.audit_log}",
                 f"--tls-cert-file={serving.certificate}",
                 f"--tls-private-key-file={serving.key}",
                 f"--client-ca-file={self._authority.certificate}",
