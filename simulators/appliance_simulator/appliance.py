@@ -30,6 +30,7 @@ from appliance_simulator.leftovers import LEFTOVERS
 from appliance_simulator.ossea_api import OsseaApi, OsseaSettings
 from appliance_simulator.ossea_lists import Lists
 from appliance_simulator.ossea_signature import Credentials
+from appliance_simulator.product_acts import ProductActs
 from appliance_simulator.product_flows import Failover
 from appliance_simulator.replicated_vm import ReplicatedVM, Site
 from appliance_simulator.scene import Scene
@@ -81,6 +82,7 @@ class SimulatedAppliance:
         ossea_settings: How the OSSEA server is configured.
         daemon: The Volume Daemon.
         vms: Replicated VMs that were built, by name; of equal names the newest.
+        product: What the product does by itself in the middle of somebody else's work.
     """
 
     def __init__(self, database_url: str, engine: AsyncEngine, credentials: Credentials, oma_vm_id: str | None) -> None:
@@ -105,6 +107,8 @@ class SimulatedAppliance:
         self.daemon = VolumeDaemon(engine, self.commands, self.faults, self.latencies, self.journal, DaemonSettings())
         self.vms: dict[str, ReplicatedVM] = {}
         self._scenes: dict[str, Scene] = {}
+        self._ossea_apis: list[OsseaApi] = []
+        self.product = ProductActs(self.site, self.vms, self._scenes)
 
     @property
     def api_key(self) -> str:
@@ -172,6 +176,19 @@ class SimulatedAppliance:
             scene = await Scene.begin(site, vm, kind or leftover.kind or "test", age_seconds)
             await leftover.tell(scene)
         self.vms[vm_name], self._scenes[vm_name] = vm, scene
+        return _built(row, scene)
+
+    async def fail_again(self, row: str, *, vm_name: str, age_seconds: float = 60.0, kind: str | None = None) -> Built:
+        """A further failover of a VM that was built before, in the leftover state of a row; see `build`.
+
+        Raises:
+            KeyError: Unknown row, or no such VM.
+        """
+        leftover = LEFTOVERS[row]
+        async with self.site() as site:
+            scene = await Scene.begin(site, self.vms[vm_name], kind or leftover.kind or "test", age_seconds)
+            await leftover.tell(scene)
+        self._scenes[vm_name] = scene
         return _built(row, scene)
 
     async def add_healthy_failover(self, vm_name: str, *, age_seconds: float = 60.0) -> Built:
@@ -281,6 +298,7 @@ class SimulatedAppliance:
             self.journal,
             self.ossea_connections,
         )
+        self._ossea_apis.append(api)
         return api.app()
 
     def daemon_app(self) -> Any:
@@ -308,9 +326,24 @@ class SimulatedAppliance:
                 )
             )
 
-    async def restart_management_server(self) -> None:
-        """OSSEA restarts: pending jobs fail without a result, a revert's volume stays RevertSnapshotting."""
-        self.jobs.fail_pending()
+    async def rotate_keys(self) -> None:
+        """The account gets a new key pair, which the OMA is told of; the old one is refused from now on."""
+        self.credentials = Credentials(secrets.token_urlsafe(64), secrets.token_urlsafe(64))
+        for api in self._ossea_apis:
+            api.credentials = self.credentials
+        table = schema.ossea_configs
+        async with self.engine.begin() as connection:
+            await connection.execute(
+                update(table).where(table.c.is_active).values(api_key=self.api_key, secret_key=self.secret_key)
+            )
+
+    async def restart_management_server(self, *, work_continues: bool = False) -> None:
+        """OSSEA restarts: pending jobs fail without a result, a revert's volume stays RevertSnapshotting.
+
+        Args:
+            work_continues: What hosts were told to do they do all the same, and nobody is told.
+        """
+        self.jobs.fail_pending(work_continues=work_continues)
 
     async def restart_daemon(self) -> None:
         """The Volume Daemon restarts: running operations stay `executing` for ever."""

@@ -35,6 +35,7 @@ class AsyncJob:
         instance_id: The object whose rows show the job while it is pending.
         result: `jobresult`; None where the server cannot give one.
         lost_result_code: Set when the work is to be reported failed without a result although it was done.
+        purged_at_end: Whether the server forgets it as soon as it has ended.
     """
 
     id: str
@@ -45,6 +46,7 @@ class AsyncJob:
     result_code: int = 0
     result: dict[str, Any] | None = None
     lost_result_code: int | None = None
+    purged_at_end: bool = False
     created: float = field(default_factory=time.time)
     completed: float | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -106,6 +108,8 @@ class AsyncJobs:
             job.completed = time.time()
             self._pending.pop(job.id, None)
             job.ended.set()
+            if job.purged_at_end:
+                self.purge(job.id)
 
     def turn(self, vm_id: str | None) -> AbstractAsyncContextManager[Any]:
         """The VM's work queue, in order of arrival; no queue without a VM."""
@@ -115,6 +119,11 @@ class AsyncJobs:
         """Hold the job where it is until `release_hanging`."""
         self._hanging[job.id] = asyncio.Event()
         await self._hanging[job.id].wait()
+
+    @property
+    def hanging(self) -> frozenset[str]:
+        """Ids of the jobs that hang."""
+        return frozenset(self._hanging)
 
     def release_hanging(self) -> None:
         """Let every hanging job go on."""
@@ -141,12 +150,19 @@ class AsyncJobs:
         self.jobs.pop(job_id, None)
         self.known_ids.discard(job_id)
 
-    def fail_pending(self) -> None:
-        """A management server restart: pending jobs fail with 530 and without a result; their work is cut off."""
+    def fail_pending(self, *, work_continues: bool = False) -> None:
+        """A management server restart: pending jobs fail with 530 and without a result.
+
+        Args:
+            work_continues: The hosts end what they were told to do, and nobody is told; else it is cut off.
+        """
         for job in self.pending():
-            task = self._tasks.pop(job.id, None)
-            if task is not None:
-                task.cancel()
+            task = self._tasks.get(job.id)
+            if task is not None and not work_continues:
+                del self._tasks[job.id]
+                # A job in which the restart strikes is cut off by its own hand.
+                if task is not asyncio.current_task():
+                    task.cancel()
             self._end(job, JobStatus.FAILURE, 530, None)
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance_simulator.async_jobs import AsyncJob, AsyncJobs, ResultlessFailureError
+from appliance_simulator.async_jobs import AsyncJob, AsyncJobs, JobStatus, ResultlessFailureError
 from appliance_simulator.cloud import (
     UNDEFINED,
     Cloud,
@@ -24,7 +24,13 @@ from appliance_simulator.cloud import (
 from appliance_simulator.cloud_views import Views
 from appliance_simulator.faults import FaultKind, Faults, Latencies
 
-JOB_FAULTS: Final = (FaultKind.JOB_FAILS, FaultKind.JOB_FAILS_WITHOUT_RESULT, FaultKind.JOB_HANGS)
+JOB_FAULTS: Final = (
+    FaultKind.JOB_FAILS,
+    FaultKind.JOB_FAILS_WITHOUT_RESULT,
+    FaultKind.JOB_HANGS,
+    FaultKind.JOB_PURGED,
+    FaultKind.SERVER_RESTARTS,
+)
 HIDDEN_TEXT: Final = "Internal error executing command, please contact your system administrator"
 UNFINISHED_SNAPSHOT_STATES: Final = frozenset({"Creating", "CreatedOnPrimary", "BackingUp"})
 
@@ -96,14 +102,21 @@ class CloudCommands:
         fault = self._faults.take(JOB_FAULTS, job.command, object_ids)
         if fault is None:
             return
-        if fault.kind is FaultKind.JOB_HANGS:
-            await self.jobs.hang(job)
-        elif fault.kind is FaultKind.JOB_FAILS:
-            raise CloudError(fault.code, fault.errortext)
-        elif fault.executed:
-            job.lost_result_code = fault.code
-        else:
-            raise ResultlessFailureError(fault.code, fault.errortext)
+        match fault.kind:
+            case FaultKind.JOB_HANGS:
+                await self.jobs.hang(job)
+            case FaultKind.JOB_FAILS:
+                raise CloudError(fault.code, fault.errortext)
+            case FaultKind.JOB_PURGED:
+                job.purged_at_end = True
+            case FaultKind.SERVER_RESTARTS:
+                self.jobs.fail_pending(work_continues=fault.executed)
+                if not fault.executed:
+                    raise asyncio.CancelledError
+            case _ if fault.executed:
+                job.lost_result_code = fault.code
+            case _:
+                raise ResultlessFailureError(fault.code, fault.errortext)
 
     # --- volumes ------------------------------------------------------------------------------------------------
 
@@ -253,7 +266,9 @@ class CloudCommands:
                 volume.copies_running -= 1
                 volume.state = "Ready"
                 raise
-            volume.state = "Ready"
+            if job.status is JobStatus.PENDING:
+                # A restarted server has forgotten the volume in this state, though the copy goes on (OSSEA facts 3).
+                volume.state = "Ready"
             if goes_on is not None:
                 self.jobs.go_on_in_background(self._copy_goes_on(snapshot, volume, goes_on.seconds))
                 raise CloudError(530, goes_on.errortext)
@@ -318,12 +333,20 @@ class CloudCommands:
             except CloudError:
                 snapshot.state = "BackedUp" if before == "Destroying" else before
                 raise
-            snapshot.state = "Destroyed"
+            except asyncio.CancelledError:
+                if job.status is not JobStatus.PENDING and snapshot.state == "Destroying":
+                    # What a restarted server finds in this state it deletes once it is up (OSSEA facts 2.9).
+                    self._end_delete(snapshot)
+                raise
+            self._end_delete(snapshot)
             snapshot.removed = before in ("Allocated", "Error")
-            self.cloud.journal.effect("snapshot-deleted", snapshot.id, volumeid=snapshot.volume_id)
             return {"success": True}
 
         return self.jobs.submit("deleteSnapshot", work, ("Snapshot", snapshot.id), job_id)
+
+    def _end_delete(self, snapshot: Snapshot) -> None:
+        snapshot.state = "Destroyed"
+        self.cloud.journal.effect("snapshot-deleted", snapshot.id, volumeid=snapshot.volume_id)
 
     # --- virtual machines ---------------------------------------------------------------------------------------
 
@@ -350,7 +373,7 @@ class CloudCommands:
             vm.state = "Starting"
             try:
                 await self._work(job, vm.id)
-            except CloudError:
+            except (CloudError, asyncio.CancelledError):
                 vm.state = "Stopped"
                 raise
             self.run(vm, host.id)
@@ -386,7 +409,8 @@ class CloudCommands:
         before, vm.state = vm.state, "Stopping"
         try:
             await self._work(job, vm.id)
-        except CloudError:
+        except (CloudError, asyncio.CancelledError):
+            # A restarted server puts VMs in transition back (OSSEA facts 1.5).
             vm.state = before
             raise
         if not reachable and not forced:

@@ -11,7 +11,8 @@
 | `POST /control/latency` | `{command: seconds, …}` | all latencies |
 
 Actions: `replicate`, `add_healthy_failover`, `add_running_replication`, `finish_sync`, `restart_management_server`,
-`restart_daemon`, `wake_engine`, `release_hanging_jobs`, `clear_journal`, `set_state`, `set_option`, `add_vm_snapshot`.
+`restart_daemon`, `rotate_keys`, `wake_engine`, `wake_in_injection`, `begin_failover`, `begin_rollback`, `begin_product_cleanup`, `end_job`,
+`fail_replication`, `release_hanging_jobs`, `clear_journal`, `set_state`, `set_option`, `add_vm_snapshot`.
 """
 
 import inspect
@@ -37,8 +38,15 @@ def control_app(appliance: "SimulatedAppliance") -> Starlette:
         "add_running_replication": appliance.add_running_replication,
         "finish_sync": appliance.finish_sync,
         "wake_engine": appliance.wake_engine,
+        "wake_in_injection": appliance.product.wake_in_injection,
+        "begin_failover": appliance.product.begin_failover,
+        "begin_rollback": appliance.product.begin_rollback,
+        "begin_product_cleanup": appliance.product.begin_product_cleanup,
+        "end_job": appliance.product.end_job,
+        "fail_replication": appliance.product.fail_replication,
         "restart_management_server": appliance.restart_management_server,
         "restart_daemon": appliance.restart_daemon,
+        "rotate_keys": appliance.rotate_keys,
         "release_hanging_jobs": appliance.jobs.release_hanging,
         "clear_journal": appliance.journal.clear,
         "set_state": appliance.set_state,

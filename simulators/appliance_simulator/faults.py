@@ -28,7 +28,12 @@ class FaultKind(StrEnum):
     HTML_502 = "html_502"
     """A proxy's error page; not executed unless armed with `executed=True`."""
     HTTP_429 = "http_429"
+    """The account's limit: with `seconds` the answer asks for that pause, in its text and as `Retry-After`."""
+    HTTP_431 = "http_431"
+    """OSSEA refuses a parameter, as it does for ids it does not know; not executed."""
     HTTP_503 = "http_503"
+    HTTP_530 = "http_530"
+    """OSSEA's internal error, 500 of the daemon; not executed unless armed with `executed=True`."""
 
     JOB_FAILS = "job_fails"
     """The job ends with `code` and `errortext` and without any effect."""
@@ -36,6 +41,11 @@ class FaultKind(StrEnum):
     """The job ends with `code` (530 or 0) and no `jobresult`; the work is done all the same with `executed=True`."""
     JOB_HANGS = "job_hangs"
     """The job stays pending, holding its place in the queue of its VM, until `AsyncJobs.release_hanging`."""
+    JOB_PURGED = "job_purged"
+    """The job succeeds and is forgotten at once: asked for it, the server knows no such id."""
+    SERVER_RESTARTS = "server_restarts"
+    """The management server restarts in the middle of the job: every pending job fails without a result. What the hosts
+    were told is done all the same unless armed with `executed=False`; a volume stays RevertSnapshotting."""
     REVERT_HALF_WAY = "revert_half_way"
     """The revert fails in the middle: volume Ready, content undefined."""
     REVERT_GOES_ON = "revert_goes_on"
@@ -54,7 +64,7 @@ class FaultKind(StrEnum):
 
 
 OUTAGES: Final = frozenset({FaultKind.CLOUD_DOWN, FaultKind.DAEMON_DOWN})
-UNEXECUTED_BY_DEFAULT: Final = frozenset({FaultKind.HTML_502, FaultKind.JOB_FAILS_WITHOUT_RESULT})
+UNEXECUTED_BY_DEFAULT: Final = frozenset({FaultKind.HTML_502, FaultKind.HTTP_530, FaultKind.JOB_FAILS_WITHOUT_RESULT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +78,7 @@ class Fault:
         errortext: Text of a failing job.
         code: Error code of a failing job.
         executed: Whether the work is done in spite of the missing answer, where the kind leaves that open.
-        seconds: Delay of work that goes on after its job was reported failed.
+        seconds: Delay of work that goes on after its job was reported failed; pause that a 429 asks for.
     """
 
     kind: FaultKind
@@ -88,6 +98,8 @@ class Fault:
 class _Armed:
     fault: Fault
     remaining: int | None
+    passing: int
+    """Requests it lets pass before it strikes."""
 
 
 class Faults:
@@ -103,6 +115,7 @@ class Faults:
         *,
         object_id: str | None = None,
         times: int | None = None,
+        skip: int = 0,
         errortext: str = "Unable to complete the request.",
         code: int = 530,
         executed: bool | None = None,
@@ -115,19 +128,22 @@ class Faults:
             command: OSSEA command or daemon action, `*` for any.
             object_id: Only for requests that name this object.
             times: How often it strikes; by default once, an outage until `disarm`.
+            skip: How many requests it would hit pass unharmed first.
             errortext: Text of a failing job.
             code: Error code of a failing job.
             executed: Whether the work is done although no answer tells so; by default what is typical of the kind.
-            seconds: Delay of work that goes on.
+            seconds: Delay of work that goes on; pause that a 429 asks for.
 
         Raises:
-            ValueError: Unknown kind, or `times` below one.
+            ValueError: Unknown kind, `times` below one, or `skip` below zero.
         """
         kind = FaultKind(kind)
         if times is None and kind not in OUTAGES:
             times = 1
         if times is not None and times < 1:
             raise ValueError(f"times must be at least 1, not {times}")
+        if skip < 0:
+            raise ValueError(f"skip must not be negative: {skip}")
         if executed is None:
             executed = kind not in UNEXECUTED_BY_DEFAULT
         fault = Fault(
@@ -139,7 +155,7 @@ class Faults:
             executed=executed,
             seconds=seconds,
         )
-        self._armed.append(_Armed(fault, times))
+        self._armed.append(_Armed(fault, times, skip))
         return fault
 
     def take(self, kinds: Iterable[FaultKind], command: str, object_ids: Collection[str] = ()) -> Fault | None:
@@ -147,6 +163,9 @@ class Faults:
         wanted = frozenset(kinds)
         for armed in self._armed:
             if armed.fault.kind in wanted and armed.fault.hits(command, object_ids):
+                if armed.passing:
+                    armed.passing -= 1
+                    continue
                 if armed.remaining is not None:
                     armed.remaining -= 1
                     if armed.remaining == 0:

@@ -106,6 +106,18 @@ class ProductJob:
         await self.log("INFO", f"Starting step: {name}", step_id)
         return step_id
 
+    async def running(self, name: str) -> list[int]:
+        """Ids of this job's steps of a name that are `running`, in their order; found in its rows."""
+        table = schema.job_steps
+        rows = await self.connection.execute(
+            select(table.c.id)
+            .where(table.c.job_id == self.id, table.c.name == name, table.c.status == "running")
+            .order_by(table.c.seq)
+        )
+        found = list(rows.scalars())
+        self.steps |= dict.fromkeys(found, name)
+        return found
+
     async def end(self, step_id: int, error: str | None = None) -> None:
         """A step ends, `failed` with an error text or else `completed`."""
         self.clock.tick()

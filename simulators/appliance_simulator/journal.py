@@ -73,10 +73,17 @@ class Effect:
 
 @dataclass
 class Journal:
-    """Everything that happened, in order."""
+    """Everything that happened, in order.
+
+    Attributes:
+        entries: Mutating calls and changes of the cloud.
+        reads: Counts of the other calls.
+        hasty: Calls of any kind that came again before the pause was over that a 429 asked for.
+    """
 
     entries: list[Request | Effect] = field(default_factory=list)
     reads: Counter[str] = field(default_factory=Counter)
+    hasty: list[str] = field(default_factory=list)
 
     def request(
         self,
@@ -118,6 +125,7 @@ class Journal:
         """Forget everything so far."""
         self.entries.clear()
         self.reads.clear()
+        self.hasty.clear()
 
     def as_json(self) -> dict[str, Any]:
         """The journal as plain JSON values."""

@@ -1,5 +1,6 @@
 """OSSEA over HTTP: `/client/api` as CloudStack answers it (OSSEA facts 1 and 2)."""
 
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,11 +29,21 @@ HTTP_FAULTS: Final = (
     FaultKind.EMPTY_BODY,
     FaultKind.HTML_502,
     FaultKind.HTTP_429,
+    FaultKind.HTTP_431,
     FaultKind.HTTP_503,
+    FaultKind.HTTP_530,
 )
 UNEXECUTED: Final = frozenset(
-    {FaultKind.CLOUD_DOWN, FaultKind.RESPONSE_LOST_BEFORE, FaultKind.HTTP_429, FaultKind.HTTP_503}
+    {
+        FaultKind.CLOUD_DOWN,
+        FaultKind.RESPONSE_LOST_BEFORE,
+        FaultKind.HTTP_429,
+        FaultKind.HTTP_431,
+        FaultKind.HTTP_503,
+    }
 )
+THROTTLED_SECONDS: Final = 0.5
+"""Pause that a 429 names in its text where its fault says none."""
 OBJECT_PARAMETERS: Final = ("id", "volumeid", "virtualmachineid", "jobid")
 ID_PARAMETERS: Final = frozenset({*OBJECT_PARAMETERS, "ids", "hostid", "vmsnapshotid", "volumeids"})
 NO_CS_CODE: Final = 9999
@@ -67,11 +78,12 @@ class OsseaApi:
     ) -> None:
         self._commands = commands
         self._lists = lists
-        self._credentials = credentials
+        self.credentials = credentials
         self._settings = settings
         self._faults = faults
         self._journal = journal
         self._connections = connections
+        self._throttled: dict[tuple[str, ...], float] = {}
         self._mutations = self._mutating_commands()
         self._reads = lists.commands()
 
@@ -86,6 +98,7 @@ class OsseaApi:
         parameters |= {name: parameters[name].lower() for name in ID_PARAMETERS & parameters.keys()}
         object_ids = tuple(parameters[name] for name in OBJECT_PARAMETERS if name in parameters)
         entry = self._note(command, object_ids, parameters)
+        self._note_haste(command, object_ids)
         fault = self._faults.take(HTTP_FAULTS, command, object_ids)
         if fault is not None and entry is not None:
             entry.fault = fault.kind.value
@@ -93,6 +106,8 @@ class OsseaApi:
             status, body = self._answer(request.method, command, sent, parameters, entry)
         else:
             status, body = 200, {}
+        if fault is not None and fault.kind is FaultKind.HTTP_429:
+            self._throttled[command, *object_ids] = time.monotonic() + fault.seconds
         response = self._spoil(fault, request, command) if fault is not None else None
         if response is None:
             response = _render(parameters.get("response"), _envelope(command, self._knows(command)), status, body)
@@ -109,6 +124,12 @@ class OsseaApi:
         self._journal.reads[command] += 1
         return None
 
+    def _note_haste(self, command: str, object_ids: tuple[str, ...]) -> None:
+        """Note a request that comes again before the pause is over that a 429 asked for."""
+        early = self._throttled.pop((command, *object_ids), 0.0) - time.monotonic()
+        if early > 0:
+            self._journal.hasty.append(f"{command} {' '.join(object_ids)} came again {early:.2f} s early")
+
     def _spoil(self, fault: Fault, request: HttpRequest, command: str) -> Response | None:
         match fault.kind:
             case FaultKind.EMPTY_BODY:
@@ -116,8 +137,19 @@ class OsseaApi:
             case FaultKind.HTML_502:
                 return HTMLResponse("<html><body><h1>502 Bad Gateway</h1></body></html>", status_code=502)
             case FaultKind.HTTP_429:
-                text = "The given user has reached his/her account api limit, please retry after 500 ms."
-                return _render("json", _envelope(command, self._knows(command)), 429, _error(429, text))
+                wait = fault.seconds or THROTTLED_SECONDS
+                text = f"The given user has reached his/her account api limit, please retry after {wait * 1000:.0f} ms."
+                answer = _render("json", _envelope(command, self._knows(command)), 429, _error(429, text))
+                if fault.seconds:
+                    # CloudStack sends none, a proxy before it may (OSSEA facts 1.7).
+                    answer.headers["Retry-After"] = f"{fault.seconds:.0f}"
+                return answer
+            case FaultKind.HTTP_431:
+                text = "Unable to execute API command due to invalid value. Invalid parameter id value."
+                return _render("json", _envelope(command, self._knows(command)), 431, _error(431, text))
+            case FaultKind.HTTP_530:
+                text = self._commands.rights.readable(530, fault.errortext)
+                return _render("json", _envelope(command, self._knows(command)), 530, _error(530, text))
             case FaultKind.HTTP_503:
                 text = "Maintenance or shutdown has been initiated on this management server; no new jobs."
                 return _render("json", _envelope(command, self._knows(command)), 503, _error(503, text))
@@ -128,7 +160,7 @@ class OsseaApi:
         self, method: str, command: str, sent: Mapping[str, str], parameters: Mapping[str, str], entry: Request | None
     ) -> tuple[int, dict[str, Any]]:
         try:
-            authenticate(sent, self._credentials, datetime.now(UTC), enforce_expiry=self._settings.enforce_post)
+            authenticate(sent, self.credentials, datetime.now(UTC), enforce_expiry=self._settings.enforce_post)
         except UnauthorizedError as refusal:
             return 401, _error(401, str(refusal))
         try:

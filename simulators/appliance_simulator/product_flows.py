@@ -63,6 +63,51 @@ class Failover:
         self.job.id = self.scene.tracking_id or self.job.id
         await self.job.begin(step)
 
+    async def go_on_from_injection(self, until: str) -> None:
+        """An injection that seemed hung ends well, and the engine goes on in the world as it is by now.
+
+        A volume that somebody else took off the OMA cannot be detached, which ends the flow with an error.
+
+        Raises:
+            ValueError: No injection is running.
+        """
+        scene = self.scene
+        self.job.id = scene.tracking_id or self.job.id
+        running = await self.job.running(INJECTION)
+        if not running:
+            raise ValueError(f"no {INJECTION} of {scene.vm.name} is running")
+        for step_id in reversed(running):
+            await self.job.end(step_id)
+        if until == INJECTION:
+            return
+        await self.create_vm()
+        if until == "vm-creation":
+            return
+        step = await self.job.begin("volume-attachment")
+        self.remove_default_root()
+        for disk in scene.vm.disks:
+            if scene.volume(disk).virtualmachineid != scene.site.cloud.oma_vm_id:
+                error = f"failed to detach volume {disk.volume_id}: The specified volume is not attached to any VM."
+                await scene.operation("detach", disk, status="failed", error=error)
+                await self.job.end(step, error)
+                await self.fail(error)
+                return
+            await scene.move_to_destination(disk)
+        await self.job.end(step)
+        if until == "volume-attachment":
+            return
+        await self.end_startup(await self.job.begin("vm-startup-and-validation"))
+
+    async def end_startup(self, step: int) -> None:
+        """Step 8, begun, and step 9 end well."""
+        self.boot()
+        await self.job.end(step)
+        await self.job.step("status-update")
+        await self.mark_context()
+        await self.scene.update_failover_job(status="completed", completed_at=self.scene.clock.now)
+        await self.job.finish("completed")
+        await self.scene.summarise(f"{self.scene.kind}_failover", "completed", self.job)
+
     async def validate(self) -> None:
         """Step 1 and the `failover_jobs` row, `pending` as long as it lives."""
         await self.job.step("validation")
@@ -148,6 +193,8 @@ class Failover:
         displayname = f"{scene.vm.name}{suffix}"
         vm = scene.site.cloud.add_vm(cloudstack_name(displayname), displayname, state=state)
         vm.created = scene.clock.epoch
+        for volume in scene.site.cloud.volumes_of(vm.id):
+            volume.created = vm.created
         scene.destination = vm
         return vm
 
@@ -197,14 +244,7 @@ class Failover:
 
     async def succeed(self) -> None:
         """The whole flow, well: a healthy failover."""
-        step = await self.until_startup()
-        self.boot()
-        await self.job.end(step)
-        await self.job.step("status-update")
-        await self.mark_context()
-        await self.scene.update_failover_job(status="completed", completed_at=self.scene.clock.now)
-        await self.job.finish("completed")
-        await self.scene.summarise(f"{self.scene.kind}_failover", "completed", self.job)
+        await self.end_startup(await self.until_startup())
 
     async def fail(self, error: str) -> None:
         """The engine returns an error: tracking failed, `failover_jobs` stays as it is."""

@@ -25,6 +25,7 @@ HTTP_FAULTS: Final = (
     FaultKind.EMPTY_BODY,
     FaultKind.HTML_502,
     FaultKind.HTTP_503,
+    FaultKind.HTTP_530,
 )
 UNEXECUTED: Final = frozenset({FaultKind.DAEMON_DOWN, FaultKind.RESPONSE_LOST_BEFORE, FaultKind.HTTP_503})
 
@@ -123,6 +124,8 @@ class VolumeDaemonApi:
                 return HTMLResponse("<html><body><h1>502 Bad Gateway</h1></body></html>", status_code=502)
             case FaultKind.HTTP_503:
                 return JSONResponse({"error": "service unavailable"}, status_code=503)
+            case FaultKind.HTTP_530:
+                return JSONResponse({"error": "internal error: invalid connection"}, status_code=500)
             case _:
                 return CutConnection(self._connections, request)
 

@@ -13,13 +13,22 @@ class ApiError(Exception):
     Attributes:
         code: HTTP status.
         status: the `Status` object of the answer.
+        headers: headers of the answer.
     """
 
     def __init__(
-        self, code: int, reason: str, message: str, details: dict[str, Any] | None = None, continue_token: str = ""
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        details: dict[str, Any] | None = None,
+        continue_token: str = "",
+        *,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
+        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         self.status = {
             "kind": "Status",
             "apiVersion": "v1",

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from kubernetes_emulator import discovery, failures
+from kubernetes_emulator.disturbances import Disturbances
 from kubernetes_emulator.failures import ApiError, PageNotFound
 from kubernetes_emulator.kinds import Kind
 from kubernetes_emulator.objects import Objects
@@ -38,14 +39,16 @@ class _Target:
 class HttpApi:
     """Translates between HTTP and `Objects`."""
 
-    def __init__(self, objects: Objects, bookmark_seconds: float) -> None:
+    def __init__(self, objects: Objects, bookmark_seconds: float, disturbances: Disturbances) -> None:
         """Prepare; `application` is to be served.
 
         Args:
             objects: what is served.
             bookmark_seconds: how often a watch that wants bookmarks gets one.
+            disturbances: what goes wrong.
         """
         self._objects = objects
+        self._disturbances = disturbances
         self._bookmark_seconds = bookmark_seconds
 
     def application(self) -> Starlette:
@@ -69,6 +72,7 @@ class HttpApi:
         for name in _MEANINGFUL:
             if request.query_params.get(name):
                 raise failures.bad_request(f"the emulator cannot do what {name} asks for")
+        self._disturbances.take_in(request.method, request.url.path)
         target = self._locate(request)
         if target.name:
             return await self._object(request, target)
@@ -155,7 +159,7 @@ class HttpApi:
             seconds=_number(request, "timeoutSeconds") or None,
             bookmark_seconds=self._bookmark_seconds if _flag(request, "allowWatchBookmarks") else None,
         )
-        return StreamingResponse(_lines(events), media_type="application/json")
+        return StreamingResponse(_lines(self._disturbances.told(target.kind, events)), media_type="application/json")
 
 
 async def _lines(events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
@@ -207,7 +211,7 @@ def _continuation(request: Request, version: int) -> tuple[int, Key]:
 
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - starlette dispatches by type
-    return JSONResponse(error.status, error.code)
+    return JSONResponse(error.status, error.code, error.headers)
 
 
 async def _not_allowed(_request: Request, _error: Exception) -> Response:

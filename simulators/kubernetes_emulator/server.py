@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from appliance_simulator.connections import Connections, serve
+from kubernetes_emulator.disturbances import Disturbances
 from kubernetes_emulator.http_api import HttpApi
 from kubernetes_emulator.kinds import DEFINITIONS
 from kubernetes_emulator.objects import Objects
@@ -24,9 +25,18 @@ class Emulator:
 
     Attributes:
         url: `http://127.0.0.1:<port>`.
+        objects: what it serves.
+        disturbances: what goes wrong, and what was written.
     """
 
     url: str
+    objects: Objects = field(repr=False)
+    disturbances: Disturbances = field(repr=False)
+    _connections: Connections = field(repr=False)
+
+    def cut_connections(self) -> None:
+        """Close every connection, as a restart of the server does; watches and requests end without a word."""
+        self._connections.cut()
 
     def kubeconfig(self) -> dict[str, Any]:
         """Return a kubeconfig for it; there are no credentials."""
@@ -58,10 +68,10 @@ async def emulator(
     objects = Objects(Store(history))
     if crds is not None:
         _define(objects, crds)
-    connections = Connections()
-    async with serve(HttpApi(objects, bookmark_seconds).application(), port, connections) as url:
+    connections, disturbances = Connections(), Disturbances()
+    async with serve(HttpApi(objects, bookmark_seconds, disturbances).application(), port, connections) as url:
         try:
-            yield Emulator(url)
+            yield Emulator(url, objects, disturbances, connections)
         finally:
             # Watches end by themselves when they see that their client is gone; cancelled, they would complain.
             connections.cut()

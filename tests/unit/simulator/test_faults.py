@@ -57,7 +57,14 @@ async def test_lost_response_of_ossea(
 
 @pytest.mark.parametrize(
     ("kind", "status", "executed"),
-    [("empty_body", 200, True), ("html_502", 502, False), ("http_429", 429, False), ("http_503", 503, False)],
+    [
+        ("empty_body", 200, True),
+        ("html_502", 502, False),
+        ("http_429", 429, False),
+        ("http_431", 431, False),
+        ("http_503", 503, False),
+        ("http_530", 530, False),
+    ],
 )
 async def test_unusual_answer_of_ossea(
     appliance: SimulatedAppliance, ossea: OsseaClient, kind: str, status: int, *, executed: bool
@@ -67,6 +74,55 @@ async def test_unusual_answer_of_ossea(
     assert answer.status_code == status
     assert appliance.journal.requests()[0].executed is executed
     assert (answer.content == b"") is (kind == "empty_body")
+
+
+def test_fault_lets_requests_pass_before_it_strikes() -> None:
+    faults = Faults()
+    faults.arm("http_503", "listVolumes", skip=2)
+    assert [faults.take(FaultKind, "listVolumes") is not None for _ in range(4)] == [False, False, True, False]
+    with pytest.raises(ValueError, match="negative"):
+        faults.arm("http_503", skip=-1)
+
+
+async def test_request_that_comes_again_before_its_pause_is_over_is_noted(
+    appliance: SimulatedAppliance, ossea: OsseaClient
+) -> None:
+    appliance.faults.arm("http_429", "listVolumes", seconds=30.0)
+    throttled = await ossea.request("listVolumes")
+    assert throttled.headers["Retry-After"] == "30"
+    assert "retry after 30000 ms" in throttled.text
+    await ossea.request("listSnapshots")
+    assert appliance.journal.hasty == []
+    await ossea.request("listVolumes")
+    assert len(appliance.journal.hasty) == 1
+
+
+async def test_purged_job_did_its_work_and_is_not_known(appliance: SimulatedAppliance, ossea: OsseaClient) -> None:
+    vm = appliance.cloud.add_vm("test", state="Running")
+    appliance.faults.arm("job_purged", "stopVirtualMachine")
+    appliance.latencies.set("stopVirtualMachine", 0.1)
+    answer = await ossea.request("stopVirtualMachine", id=vm.id)
+    (body,) = answer.json().values()
+    await appliance.jobs.jobs[body["jobid"]].ended.wait()
+    assert vm.state == "Stopped"
+    assert (await ossea.request("queryAsyncJobResult", jobid=body["jobid"])).status_code == 431
+
+
+@pytest.mark.parametrize("executed", [True, False])
+async def test_restart_in_the_middle_of_a_job(
+    appliance: SimulatedAppliance, ossea: OsseaClient, *, executed: bool
+) -> None:
+    built = await appliance.build("C02", vm_name="pgtest1", disks=1)
+    (volume_id,), (snapshot_id,) = built.volume_ids, built.snapshot_ids.values()
+    appliance.faults.arm("server_restarts", "revertSnapshot", executed=executed)
+    answer = await ossea.request("revertSnapshot", id=snapshot_id)
+    (body,) = answer.json().values()
+    job = appliance.jobs.jobs[body["jobid"]]
+    await job.ended.wait()
+    assert (job.status, job.result_code, job.result) == (2, 530, None)
+    volume = appliance.cloud.volumes[volume_id]
+    assert volume.state == "RevertSnapshotting"
+    assert (volume.content == "replica:1") is executed
 
 
 async def test_cloud_outage_closes_every_connection(appliance: SimulatedAppliance, ossea: OsseaClient) -> None:
