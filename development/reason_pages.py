@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from development.reason_texts import EXPLANATIONS
 from failed_execution_cleanup.resources.identifiers import REQUESTED_AT_ANNOTATION
 from failed_execution_cleanup.resources.reasons import Reason, ReasonKind, Waiver
 
@@ -21,6 +22,20 @@ _WHAT_FOLLOWS: Final = {
     ReasonKind.WAITING: "`Ready` is False and `Reconciling` True: the cleanup waits and goes on by itself.",
     ReasonKind.HELD: "`Ready` is False: a person asked for the pause.",
     ReasonKind.STALLED: "`Ready` is False and `Stalled` True: only a person can help.",
+}
+_WHY: Final = {
+    ReasonKind.FINISHED: "Why nothing more is done",
+    ReasonKind.WORKING: "What happens next",
+    ReasonKind.WAITING: "Why it waits",
+    ReasonKind.HELD: "Why it is held",
+    ReasonKind.STALLED: "Why it stops",
+}
+_NO_WAIVER: Final = {
+    ReasonKind.FINISHED: "None is needed.",
+    ReasonKind.WORKING: "None is needed.",
+    ReasonKind.WAITING: "It cannot be waived; it ends by itself.",
+    ReasonKind.HELD: "None is needed.",
+    ReasonKind.STALLED: "It cannot be waived.",
 }
 _OBJECTS: Final = {
     Waiver.ACCEPT_CONTENT: "<volume id>",
@@ -37,24 +52,45 @@ def pages() -> dict[str, str]:
 
 
 def _page(reason: Reason) -> str:
+    told = EXPLANATIONS[reason]
     lines = [
         f"# {reason.value}\n",
         f"\n{reason.meaning}\n",
         f"\n{_WHAT_FOLLOWS[reason.kind]}\n",
-        f"\n**What to do:** {reason.remedy}\n",
+        f"\n## What was observed\n\n{told.observed}\n",
+        f"\n## {_WHY[reason.kind]}\n\n{told.why}\n",
+        f"\n## What to do\n\n{reason.remedy}\n",
+        *_steps(told.clear),
+        *_waiver(reason),
     ]
-    if reason.waiver is not None:
-        target = _OBJECTS.get(reason.waiver, "job")
-        lines += [
-            "\n**Waiver**, if you take responsibility and the Appliance lists it in `spec.waivers`:\n",
-            "\n```yaml\nspec:\n  failoverJobID: <status.failedJob.id>\n  waive:\n",
-            f"    - {{reason: {reason.waiver.value}, object: {target}}}\n```\n",
-        ]
     if reason.kind in {ReasonKind.STALLED, ReasonKind.FINISHED}:
-        lines.append(
-            f'\n**Ask again:** `kubectl annotate --overwrite fec/<name> {REQUESTED_AT_ANNOTATION}="$(date -Is)"`\n'
-        )
+        lines += [
+            "\n## Ask again\n",
+            f'\n```sh\nkubectl annotate --overwrite fec/<name> {REQUESTED_AT_ANNOTATION}="$(date -Is)"\n```\n',
+        ]
     return "".join(lines)
+
+
+def _steps(steps: tuple[str, ...]) -> Iterator[str]:
+    """Steps as a list; a command gets a block of its own."""
+    if steps:
+        yield "\n"
+    for step in steps:
+        if step.startswith("$ "):
+            yield f"- ```sh\n  {step.removeprefix('$ ')}\n  ```\n"
+        else:
+            yield f"- {step.replace('`$ ', '`')}\n"
+
+
+def _waiver(reason: Reason) -> Iterator[str]:
+    yield "\n## Waiver\n"
+    if reason.waiver is None:
+        yield f"\n{_NO_WAIVER[reason.kind]}\n"
+        return
+    target = _OBJECTS.get(reason.waiver, "job")
+    yield "\nIf you take responsibility, and the Appliance lists it in `spec.waivers`. It covers this reason and this object only:\n"
+    yield "\n```yaml\nspec:\n  failoverJobID: <status.failedJob.id>\n  waive:\n"
+    yield f"    - {{reason: {reason.waiver.value}, object: {target}}}\n```\n"
 
 
 def _index(shown: list[Reason]) -> Iterator[str]:

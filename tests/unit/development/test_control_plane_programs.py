@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from development.cache import cache_directory
-from development.control_plane.binaries import GO_MODULE, built_kube_apiserver, find_binaries, kubernetes_version
-from development.control_plane.build import find_go
+from development.control_plane.binaries import (
+    GO_MODULE,
+    KUBE_APISERVER,
+    built_kube_apiserver,
+    find_binaries,
+    kubernetes_version,
+)
+from development.go_build import find_go
 from development.processes import MissingProgramError
 
 if TYPE_CHECKING:
@@ -62,4 +68,4 @@ def test_go_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.M
     old.write_text("#!/bin/sh\necho go1.19.8\n")
     old.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert find_go() != old
+    assert find_go(KUBE_APISERVER) != old
