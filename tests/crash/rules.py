@@ -34,14 +34,20 @@ class ClaimRow:
         return [request for request in self.requests if request["kind"] == kind]
 
 
-CLAIMS = "SELECT metadata FROM job_tracking WHERE operation = 'failed-execution-cleanup'"
+OPERATION = "failed-execution-cleanup"
+"""`job_tracking.operation` of a claim."""
+
+CLAIM = "failover.ossea.io/claim"
+"""Key of a claim in `job_tracking.metadata`."""
+
+CLAIMS = f"SELECT metadata FROM job_tracking WHERE operation = '{OPERATION}'"  # noqa: S608
 """Statement that reads the claims of an appliance."""
 
 
-def claim_row(text: str) -> ClaimRow:
-    """Read `job_tracking.metadata` of a claim."""
-    metadata = json.loads(text)
-    held = metadata["failover.ossea.io/claim"]
+def claim_row(stored: str | Mapping[str, Any]) -> ClaimRow:
+    """Read `job_tracking.metadata` of a claim, as text or parsed."""
+    metadata = json.loads(stored) if isinstance(stored, str) else stored
+    held = metadata[CLAIM]
     return ClaimRow(
         held["number"], held["owner"], held["finished"], tuple(metadata.get("memory", {}).get("requests", ()))
     )

@@ -13,7 +13,7 @@ from development.stand import QUICK, Stand
 from tests.crash import rules
 
 HELD_SECONDS = 3.0
-QUICK_TAKEOVER = {"FEC_CLAIM_EXPIRY_SECONDS": "3", "FEC_HTTP_TIMEOUT_SECONDS": "3"}
+QUICK_TAKEOVER = {"FEC_LEASE_SECONDS": "6", "FEC_CLAIM_EXPIRY_SECONDS": "3", "FEC_HTTP_TIMEOUT_SECONDS": "3"}
 """Environment of operators that take over soon after another one was killed."""
 
 
