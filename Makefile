@@ -8,7 +8,7 @@ STAMP := $(VENV)/.synced
 export PYTHONPATH := operator:simulators:.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-recording check lint types imports generate unit test control-plane mariadb cluster clean
+.PHONY: help install demo demo-recording check lint types imports generate unit test control-plane mariadb cluster crash-full matrix clean
 
 ##@ Look at it
 
@@ -43,6 +43,7 @@ lint: $(STAMP)  ## ruff, and generated files are up to date
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m failed_execution_cleanup.resources.generate --check
 	$(BIN)/python -m development.reason_pages --check
+	$(BIN)/python -m development.permission_page --check
 
 types: $(STAMP)  ## mypy, strict
 	$(BIN)/mypy
@@ -53,14 +54,18 @@ imports: $(STAMP)  ## The layers of ARCHITECTURE.md
 generate: $(STAMP)  ## Write crds/ and docs/reasons/ from the models
 	$(BIN)/python -m failed_execution_cleanup.resources.generate
 	$(BIN)/python -m development.reason_pages
+	$(BIN)/python -m development.permission_page
 
 ##@ Everything
 
 test: check cluster  ## All tests, with real kube-apiserver and MariaDB (what CI runs)
-	$(BIN)/pytest -n auto tests/matrix
+	$(BIN)/pytest -n auto tests/matrix tests/guards
 
 cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
-	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash tests/demo
+	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/gitops tests/detection tests/demo
+
+crash-full: control-plane mariadb  ## Kill the operator at every mutating call and write docs/crash-record.md (hours; ARGS=--minutes 60)
+	$(BIN)/python -m tests.crash.full $(ARGS)
 
 matrix: $(STAMP)  ## Play the recovery matrix and write docs/recovery-matrix.md (about three minutes)
 	$(BIN)/python -m tests.matrix.report

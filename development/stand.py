@@ -108,7 +108,7 @@ class Stand:
             "FEC_WATCH_NAMESPACES": json.dumps([self.namespace]),
             "FEC_APPLIANCES": json.dumps([self.appliance]),
             "FEC_HEALTH_PORT": "0",
-            "FEC_LEASE_SECONDS": "3",
+            "FEC_LEASE_SECONDS": "15",
             "FEC_HTTP_TIMEOUT_SECONDS": "5",
             **environment,
         }
@@ -336,7 +336,7 @@ class Stand:
         self.control_plane.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", ROOT / "crds")
         for namespace in (self.namespace, self.operator_namespace):
             self.control_plane.create_namespace(namespace)
-        self.apply(*self._rbac())
+        self.apply(*self._base())
         self.apply_secret("oma-database", url=self.database_url)
         self.apply_appliance(self.appliance)
 
@@ -370,9 +370,11 @@ class Stand:
             }
         )
 
-    def _rbac(self) -> list[dict[str, Any]]:
-        """The shipped roles, bound in this stand's own namespaces."""
-        documents = list(yaml.safe_load_all((ROOT / "manifests/base/rbac.yaml").read_text()))
+    def _base(self) -> list[dict[str, Any]]:
+        """What is shipped in manifests/base: the operator's rights, bound in this stand's own namespaces, roles and policy."""
+        base = ROOT / "manifests/base"
+        files = yaml.safe_load((base / "kustomization.yaml").read_text())["resources"]
+        documents = [document for file in files for document in yaml.safe_load_all((base / file).read_text())]
         for document in documents:
             if "namespace" in document["metadata"]:
                 document["metadata"]["namespace"] = self.operator_namespace
@@ -380,7 +382,7 @@ class Stand:
                 subject["namespace"] = self.operator_namespace
             if document["kind"] == "ClusterRoleBinding":
                 document["metadata"]["name"] += f"-{self.operator_namespace}"
-        return documents
+        return [document for document in documents if document["kind"] != "Namespace"]
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         response = self.simulator.post(f"{self.address['control_url']}/control/{path}", json=body)

@@ -94,6 +94,8 @@ def told(stand: Stand) -> dict[str, Told]:
     """All cases side by side, since each is looked at again only after a while."""
     names = {case: f"{stand.appliance}-{case}" for case in CASES}
     built = {case: stand.build("F11", case, disks=1) for case in CASES}
+    # Of several Appliances on one database only the eldest that was looked at is used.
+    stand.kubectl("delete", f"appliance/{stand.appliance}")
     for case, wrong in CASES.items():
         wrong.breaks(stand, names[case])
         stand.apply_cleanup(case, case, applianceRef={"name": names[case]})
@@ -102,6 +104,7 @@ def told(stand: Stand) -> dict[str, Told]:
     for case, wrong in CASES.items():
         wrong.corrects(stand, names[case])
     corrected = {case: stand.wait_for(case, "Ready") for case in CASES}
+    stand.apply_appliance(stand.appliance)
     return {case: Told(built[case], waiting[case], asked[case], corrected[case]) for case in CASES}
 
 
@@ -180,13 +183,12 @@ def test_a_daemon_that_goes_down_in_the_middle_is_waited_out(outage: Stand) -> N
 
 def test_a_wrong_daemon_address_is_corrected_in_the_appliance(stand: Stand) -> None:
     built = stand.build("F11", "no-daemon", disks=1)
-    appliance = f"{stand.appliance}-no-daemon"
-    stand.apply_appliance(appliance, volumeDaemon={"url": "http://127.0.0.1:9"})
-    stand.apply_cleanup("no-daemon", "no-daemon", applianceRef={"name": appliance})
+    stand.apply_appliance(stand.appliance, volumeDaemon={"url": "http://127.0.0.1:9"})
+    stand.apply_cleanup("no-daemon", "no-daemon")
     cleanup = stand.wait_for_reason("no-daemon", "ApplianceUnreachable")
     assert "http://127.0.0.1:9" in message(cleanup)
 
-    stand.apply_appliance(appliance)
+    stand.apply_appliance(stand.appliance)
     assert condition(stand.wait_for("no-daemon", "Ready"), "Ready") == ("True", "Cleaned")
     assert_replica(stand, built)
 

@@ -86,7 +86,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
                 KUBECONFIG=kubernetes["kubeconfig"],
                 FEC_NAMESPACE=OPERATOR_NAMESPACE,
                 FEC_HEALTH_PORT="0",
-                FEC_LEASE_SECONDS="3",
+                FEC_LEASE_SECONDS="15",
                 FEC_HTTP_TIMEOUT_SECONDS="5",
             )
             processes.append(operator)

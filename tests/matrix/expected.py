@@ -369,6 +369,15 @@ FAILOVER: Final = (
         waiting("OperationInFlight"),
         Way("it stops by itself", ALL_BACK_VM_GONE, arrange=("vm-stopped",)),
         arrange=("vm-starting",),
+        age_seconds=2400.0,
+    ),
+    Case(
+        "F15-vm-starting-for-ever",
+        "F15",
+        "Starting for two hours and no job of the cloud at work on it: nobody brings it to an end any more, a person must (19).",
+        refused("UnexpectedState"),
+        Way("an administrator stops it", ALL_BACK_VM_GONE, arrange=("vm-stopped",)),
+        arrange=("vm-starting",),
     ),
     Case(
         "F15-live",
@@ -473,6 +482,7 @@ FAILOVER: Final = (
         "A VM that is Starting is not stopped in the middle.",
         waiting("OperationInFlight"),
         arrange=("vm-starting",),
+        age_seconds=2400.0,
     ),
     Case(
         "F28",
@@ -659,7 +669,7 @@ PRODUCT_CLEANUP: Final = (
     Case(
         "C04",
         "C04",
-        "The product's cleanup died with one volume detached; nameless and dead, it does not count any more (6).",
+        "The product's cleanup died with one volume detached; its log names this VM, so its row is closed with the incident (6, 13).",
         recovered(detach=DATA, attach=ALL),
         scenarios=("S22",),
     ),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from appliance_simulator.journal import Effect, Request
 from tests.matrix.expected import ORDER
-from tests.matrix.stage import Found, Stage, torn_snapshot_rows
+from tests.matrix.stage import Found, Rows, Stage, torn_snapshot_rows
 
 OVERLAP_TOLERANCE = 0.001
 GROWING = frozenset({"job_tracking", "job_steps", "log_events", "volume_operations"})
@@ -103,7 +103,7 @@ def _rows(stage: Stage, after: Found) -> Iterator[str]:
         key[0]
         for rows in (stage.found.rows, after.rows)
         for key, row in rows["job_tracking"].items()
-        if row["context_id"] == context
+        if row["context_id"] == context or _names_our_vm(rows, key[0], stage.case.vm_name)
     }
     for table, before in stage.found.rows.items():
         now = after.rows[table]
@@ -112,6 +112,7 @@ def _rows(stage: Stage, after: Found) -> Iterator[str]:
                 row.get("vm_context_id") == context
                 or row.get("context_id") == context
                 or row.get("job_id") in jobs
+                or (table == "job_tracking" and key[0] in jobs)
                 or row.get("volume_id") in stage.volume_ids
                 or row.get("volume_uuid") in stage.volume_ids
             )
@@ -122,6 +123,14 @@ def _rows(stage: Stage, after: Found) -> Iterator[str]:
                 yield f"foreign row {key} of {table} changed"
         if table not in GROWING | COMING_AND_GOING and now.keys() - before.keys():
             yield f"rows appeared in {table}: {sorted(now.keys() - before.keys())}"
+
+
+def _names_our_vm(rows: Rows, job_id: str, vm_name: str) -> bool:
+    """Whether the log of a job of the product that names no context says that it is about our VM."""
+    if rows["job_tracking"][(job_id,)]["context_id"] is not None:
+        return False
+    logged = (row["attrs"] for row in rows["log_events"].values() if row["job_id"] == job_id)
+    return any(isinstance(attrs, dict) and attrs.get("vm_name") == vm_name for attrs in logged)
 
 
 def target(stage: Stage, after: Found) -> list[str]:
@@ -148,11 +157,15 @@ def target(stage: Stage, after: Found) -> list[str]:
         snapshot = (row["snapshot_id"] or None, row["snapshot_created_at"], row["snapshot_status"])
         expect(f"recorded snapshot of {volume}", snapshot, (None, None, "none"))
     for (row_id,), row in rows["job_tracking"].items():
-        if row["context_id"] != context:
+        if row["context_id"] != context and not _names_our_vm(rows, row_id, stage.case.vm_name):
             continue
         expect(f"job_tracking {row_id} is open", row["status"] in ("pending", "running"), False)
         expect(f"job_tracking {row_id} has an end", row["completed_at"] is not None, True)
-    jobs = {key[0] for key, row in rows["job_tracking"].items() if row["context_id"] == context}
+    jobs = {
+        key[0]
+        for key, row in rows["job_tracking"].items()
+        if row["context_id"] == context or _names_our_vm(rows, key[0], stage.case.vm_name)
+    }
     for (step_id,), row in rows["job_steps"].items():
         if row["job_id"] in jobs:
             expect(f"job_steps {step_id} is running", row["status"] == "running", False)

@@ -243,12 +243,14 @@ def _counted(sent: Iterable[Request], stage: Stage) -> Requests:
 
 
 @contextlib.asynccontextmanager
-async def staged(case: Case, database_url: str) -> AsyncIterator[Stage]:
+async def staged(case: Case, database_url: str, *, disks: int = 3) -> AsyncIterator[Stage]:
     """The stage of a case, before anything is arranged."""
     async with contextlib.AsyncExitStack() as stack:
         appliance = await stack.enter_async_context(simulator(database_url))
         await _bystanders(appliance, case)
-        built = await appliance.build(case.row, vm_name=case.vm_name, age_seconds=case.age_seconds, kind=case.kind)
+        built = await appliance.build(
+            case.row, vm_name=case.vm_name, disks=disks, age_seconds=case.age_seconds, kind=case.kind
+        )
         _take_by_hand(appliance, built, case.age_seconds)
         for command, seconds in WORK_SECONDS.items():
             appliance.latencies.set(command, seconds)

@@ -1,8 +1,8 @@
 """Carry out one mutating request and judge it by re-reading the world.
 
-A request has four parts, so that it can be taken up again by another process after a crash: `check` is the last look before it, `turn`
-waits for its turn under the appliance's limit, `submit` sends it at once and once, `settle` follows it and says what it did. `settle`
-needs nothing but the request written ahead.
+A request has four parts, so that it can be taken up again by another process after a crash: `turn` waits for its turn under the
+appliance's limit, `check` is the last look before it, `submit` sends it at once and once, `settle` follows it and says what it did.
+`settle` needs nothing but the request written ahead.
 """
 
 from __future__ import annotations

@@ -121,7 +121,9 @@ class Cleanup:
                 else _asked_again(memory, self._around.now(), order)
             )
         abandoned = stored is not None and stored.owner is not None
-        decision = decide(world, wish, memory)
+        keeps_to_a_plan = not order.execute or order.approved_plan is not None
+        foreseen = _as_next_claim(memory) if keeps_to_a_plan else memory
+        decision = decide(world, wish, foreseen)
         unsettled = abandoned or any(r.open for r in memory.requests)
         approved = False
         if order.correcting and not unsettled and not isinstance(decision, Act):
@@ -130,7 +132,7 @@ class Cleanup:
             return Progress(ended, world, before, stored.id if stored else None)
         if not order.execute and not unsettled:
             # A plan: what would be done if it were asked for; nothing is claimed or written.
-            preview = decide(world, replace(wish, execute=True, approved_plan=None), memory)
+            preview = _preview(world, wish, memory)
             approved = executes(wish, adopted(wish, memory, plan_of(world, preview.assessment)))
             if not approved:
                 return Progress(preview, world, memory)
@@ -184,7 +186,18 @@ class Cleanup:
         finally:
             await worker.cancel()
         await self._release(claim, progress)
-        return replace(progress, memory=claim.memory, claimed=False)
+        decision = await self._with_a_plan_to_go_on(progress, claim.memory)
+        return replace(progress, decision=decision, memory=claim.memory, claimed=False)
+
+    async def _with_a_plan_to_go_on(self, progress: Progress, memory: Memory) -> Decision:
+        """A stop that people answer by approving a plan says what the next claim would do, which may be more than what was left."""
+        decision, order = progress.decision, await self._around.reporter.order()
+        back_to_a_plan = isinstance(decision, Stopped) and not order.execute and not order.stopping
+        unapproved = isinstance(decision, Refuse) and decision.reason is Reason.AWAITING_APPROVAL
+        if progress.world is None or not isinstance(decision, Stopped | Refuse) or not (back_to_a_plan or unapproved):
+            return decision
+        preview = _preview(progress.world, self._around.wish(order, memory.job_id), memory)
+        return replace(decision, assessment=preview.assessment)
 
     async def _release(self, claim: Claim, progress: Progress) -> None:
         status: ClaimOutcome = "failed"
@@ -217,6 +230,16 @@ class Cleanup:
         if stored.owner is None or stored.heartbeat_age is None:
             return timedelta(0)
         return timedelta(seconds=self._limits.owner_alive_seconds - stored.heartbeat_age)
+
+
+def _as_next_claim(memory: Memory) -> Memory:
+    """Memory as the next claim will have it: reverts of an earlier one do not count any more (rule 12)."""
+    return replace(memory, number=memory.number + 1)
+
+
+def _preview(world: World, wish: Wish, memory: Memory) -> Decision:
+    """What would be done if it were asked for."""
+    return decide(world, replace(wish, execute=True, approved_plan=None), _as_next_claim(memory))
 
 
 def _identity(order: Order, contexts: tuple[ContextRow, ...]) -> Refuse:

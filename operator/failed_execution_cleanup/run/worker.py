@@ -259,9 +259,9 @@ class Worker:
             await self._request(action, world)
 
     async def _request(self, action: Action, world: World) -> None:
+        await self._performer.turn(action)  # first: a turn may take long, and what is checked must not grow old
         if (why_not := await self._performer.check(action)) is not None:
             raise Interrupted(why_not)
-        await self._performer.turn(action)
         request = await self._claim.write_ahead(action, self._around.now())
         try:
             await self._confirm(world)
