@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml uv.lock
 check: lint types imports unit  ## Inner loop: lint, types, layers, generated files, unit and model tests (under two minutes)
 
 unit: $(STAMP) mariadb  ## Unit and model tests
-	$(BIN)/pytest -q -n auto tests/unit tests/model
+	$(BIN)/pytest -q -n auto -m "not exhaustive" tests/unit tests/model
 
 lint: $(STAMP)  ## ruff, and generated files are up to date
 	$(BIN)/ruff check .
@@ -44,6 +44,7 @@ lint: $(STAMP)  ## ruff, and generated files are up to date
 	$(BIN)/python -m failed_execution_cleanup.resources.generate --check
 	$(BIN)/python -m development.reason_pages --check
 	$(BIN)/python -m development.permission_page --check
+	$(BIN)/python -m development.argocd_settings --check
 
 types: $(STAMP)  ## mypy, strict
 	$(BIN)/mypy
@@ -55,11 +56,13 @@ generate: $(STAMP)  ## Write crds/ and docs/reasons/ from the models
 	$(BIN)/python -m failed_execution_cleanup.resources.generate
 	$(BIN)/python -m development.reason_pages
 	$(BIN)/python -m development.permission_page
+	$(BIN)/python -m development.argocd_settings
 
 ##@ Everything
 
 test: check cluster  ## All tests, with real kube-apiserver and MariaDB (what CI runs)
 	$(BIN)/pytest -n auto tests/matrix tests/guards
+	$(BIN)/pytest -n auto -m exhaustive tests/model
 
 cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
 	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/gitops tests/detection tests/demo

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 RECENT_CALLS: Final = 200
 """How many calls of an appliance are remembered: several rounds of one cleanup."""
@@ -38,6 +38,16 @@ class Call:
 
 CallListener: TypeAlias = Callable[[Call], None]
 """Hears every call; must not block or raise."""
+
+
+class DoorsListener(Protocol):
+    """Hears what goes through the doors of appliances, for whoever counts."""
+
+    def called(self, appliance: str) -> CallListener:
+        """Return the listener for the calls of an appliance."""
+
+    def throttled(self, appliance: str, system: str) -> Callable[[float], None]:
+        """Return the listener for the seconds that requests to a system wait for their turn."""
 
 
 class RecentCalls:

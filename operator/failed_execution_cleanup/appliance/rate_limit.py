@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 
@@ -17,7 +18,19 @@ class RateLimit:
     clients of an account, so that a pause the server asks one of them for is kept by all.
     """
 
-    def __init__(self, per_second: float, *, burst: int = 1) -> None:
+    def __init__(
+        self, per_second: float, *, burst: int = 1, waited: Callable[[float], None] | None = None
+    ) -> None:
+        """Open the bucket full.
+
+        Args:
+            per_second: entries a second.
+            burst: entries at once.
+            waited: hears how many seconds an entry waited for its turn, if it had to; must not block or raise.
+
+        Raises:
+            ValueError: no positive rate, or no burst.
+        """
         if per_second <= 0 or burst < 1:
             raise ValueError(
                 f"A rate limit needs a positive rate and a burst of at least 1, not {per_second} and {burst}."
@@ -27,6 +40,7 @@ class RateLimit:
         self._full_at = float("-inf")  # loop time at which the bucket is full again
         self._closed_until = float("-inf")  # loop time before which nothing passes
         self._turn = asyncio.Lock()
+        self._waited = waited
 
     def pause(self, seconds: float) -> None:
         """Let nothing pass for so long; a longer pause that runs already stays."""
@@ -34,6 +48,7 @@ class RateLimit:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
+        came_at = loop.time()
         async with self._turn:
             opened_at = float("-inf")
             # Again after a sleep in which a longer pause began.
@@ -41,6 +56,8 @@ class RateLimit:
                 await asyncio.sleep(opens_at - loop.time())
                 opened_at = opens_at
             self._full_at = max(self._full_at, loop.time()) + self._interval
+        if self._waited is not None and (seconds := loop.time() - came_at) > 0:
+            self._waited(seconds)
         return self
 
     async def __aexit__(

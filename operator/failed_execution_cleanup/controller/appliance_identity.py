@@ -11,13 +11,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from failed_execution_cleanup.appliance.errors import Refused
+from failed_execution_cleanup.access.doors import Inconsistent
 from failed_execution_cleanup.controller.kubernetes_api import APPLIANCES, Body, CustomResource
 from failed_execution_cleanup.resources.appliance import Appliance
-
-
-class Inconsistent(Refused):
-    """Resource, table and cloud do not mean the same one appliance."""
 
 
 class AppliancesApi(Protocol):

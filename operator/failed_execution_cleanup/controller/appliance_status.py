@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from failed_execution_cleanup.access.doors import Inconsistent
+from failed_execution_cleanup.access.secrets import SecretMissing
 from failed_execution_cleanup.appliance.errors import ApplianceError, BadCredentials, Unavailable, Untrusted
-from failed_execution_cleanup.controller.appliance_identity import Inconsistent, require_eldest
-from failed_execution_cleanup.controller.appliances import Appliances, SecretMissing
+from failed_execution_cleanup.controller.appliance_identity import require_eldest
+from failed_execution_cleanup.controller.appliances import Appliances
 from failed_execution_cleanup.controller.claimed_appliances import ClaimedAppliances
 from failed_execution_cleanup.controller.events import EventRecorder, ObjectReference
 from failed_execution_cleanup.controller.kubernetes_api import (

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from failed_execution_cleanup.controller.cleanup_index import IndexedCleanup
 from failed_execution_cleanup.controller.events import EventRecorder, ObjectReference
 from failed_execution_cleanup.controller.kubernetes_api import CLEANUPS, KubernetesApi, NotFound
-from failed_execution_cleanup.controller.reporter import corrects_drift
 from failed_execution_cleanup.controller.status_writer import StatusWriter, transitions
 from failed_execution_cleanup.detection.drift import Drift, FinishedCleanup
 from failed_execution_cleanup.resources.cleanup import CleanupStatus, FailedExecutionCleanup
@@ -40,7 +39,7 @@ class DriftWriter:
             message = None if drift is None else _message(drift, entry)
             if message != entry.drifted:
                 await self._write(entry, message)
-            elif drift is not None and drift.obstacle is None and entry.correcting:
+            if drift is not None and drift.obstacle is None and entry.correcting:
                 self._queue.add(entry.key, Lane.DRIFT, group=entry.appliance)
 
     async def _write(self, entry: IndexedCleanup, message: str | None) -> None:
@@ -57,8 +56,6 @@ class DriftWriter:
         await writer.write(lambda cleanup: _with_drift(cleanup, entry, message, now), force=True)
         for note in transitions(before, writer.cleanup.status):
             await self._events.record(ObjectReference.of(body), note.type, note.reason, note.action, note.note)
-        if corrects_drift(writer.cleanup):
-            self._queue.add(entry.key, Lane.DRIFT, group=entry.appliance)
 
 
 def _message(drift: Drift, entry: IndexedCleanup) -> str:

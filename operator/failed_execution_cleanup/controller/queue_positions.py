@@ -23,6 +23,7 @@ from failed_execution_cleanup.controller.kubernetes_api import (
 )
 from failed_execution_cleanup.controller.projection import project_waiting
 from failed_execution_cleanup.controller.status_writer import stored_form
+from failed_execution_cleanup.controller.transitions_log import log_conditions
 from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup
 from failed_execution_cleanup.run.queue import WorkQueue
 
@@ -83,13 +84,15 @@ class QueuePositions:
     async def _tell(self, key: Key, place: int | None) -> None:
         try:
             body = await self._api.get(CLEANUPS, *key)
-            status = project_waiting(FailedExecutionCleanup.model_validate(body), place, self._now())
+            cleanup = FailedExecutionCleanup.model_validate(body)
+            status = project_waiting(cleanup, place, self._now())
             patch = merge_patch(body.get("status") or {}, stored_form(status))
             if self._queue.position(key) is None:
                 return
             if patch:
                 version = body["metadata"]["resourceVersion"]
                 await self._api.patch_status(CLEANUPS, *key, patch, resource_version=version)
+                log_conditions(cleanup, status)
         except (Conflict, NotFound):
             return  # a worker has it by now, or somebody changed or deleted it: the next look tells
         except KubernetesError as error:

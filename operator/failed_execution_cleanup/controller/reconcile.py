@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from failed_execution_cleanup.access.doors import Inconsistent
+from failed_execution_cleanup.access.goals import settings_of, waivers_refused
 from failed_execution_cleanup.appliance.errors import ApplianceError
-from failed_execution_cleanup.controller.appliance_identity import Inconsistent, require_eldest
-from failed_execution_cleanup.controller.appliances import Appliances, settings_of
+from failed_execution_cleanup.controller.appliance_identity import require_eldest
+from failed_execution_cleanup.controller.appliances import Appliances
 from failed_execution_cleanup.controller.claimed_appliances import ApplianceGone, ClaimedAppliances
 from failed_execution_cleanup.controller.events import EventRecorder, ObjectReference
 from failed_execution_cleanup.controller.kubernetes_api import CLEANUPS, KubernetesApi, NotFound
@@ -175,14 +177,7 @@ def not_permitted(cleanup: FailedExecutionCleanup, appliance: Appliance, own_nam
             "spec.allowedNamespaces, or the cleanup is created in an allowed one."
         )
         return Refuse(Reason.NOT_PERMITTED, message, Assessment())
-    forbidden = sorted({w.reason.value for w in cleanup.spec.waive} - {w.value for w in appliance.spec.waivers})
-    if forbidden:
-        message = (
-            f"Appliance {name} does not allow to waive {', '.join(forbidden)}: an administrator adds it to spec.waivers, or the "
-            "waiver is removed."
-        )
-        return Refuse(Reason.NOT_PERMITTED, message, Assessment())
-    return None
+    return waivers_refused(appliance, (waiver.reason for waiver in cleanup.spec.waive))
 
 
 def _without_a_look(cleanup: FailedExecutionCleanup) -> Progress | None:

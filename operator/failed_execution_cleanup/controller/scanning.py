@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from failed_execution_cleanup.access.goals import settings_of
 from failed_execution_cleanup.appliance.database import OMADatabase
 from failed_execution_cleanup.appliance.errors import ApplianceError
 from failed_execution_cleanup.appliance.ossea import OSSEAClient
-from failed_execution_cleanup.controller.appliances import settings_of
 from failed_execution_cleanup.controller.cleanup_index import CleanupIndex, IndexedCleanup
 from failed_execution_cleanup.controller.drift_writer import DriftWriter
 from failed_execution_cleanup.controller.events import EventRecorder, ObjectReference

@@ -9,8 +9,9 @@ from typing import Literal
 from uuid import uuid4
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from failed_execution_cleanup.access.claim_settings import ClaimSettings
 from failed_execution_cleanup.controller.reason_link import DOCS_URL
 
 
@@ -19,7 +20,7 @@ def _identity() -> str:
     return f"{os.environ.get('POD_NAME', socket.gethostname())}_{uuid4().hex[:12]}"
 
 
-class OperatorSettings(BaseSettings):
+class OperatorSettings(ClaimSettings):
     """Environment variables `FEC_…`; all are optional."""
 
     model_config = SettingsConfigDict(env_prefix="FEC_", frozen=True, extra="ignore")
@@ -50,12 +51,6 @@ class OperatorSettings(BaseSettings):
 
     lease_seconds: int = Field(default=15, ge=3, le=300)
     """How long an unrenewed leadership lasts."""
-
-    http_timeout_seconds: float = Field(default=30.0, gt=0, le=300)
-    """Longest time for one request to OSSEA or the Volume Daemon; a new owner of a claim waits it out."""
-
-    claim_expiry_seconds: float = Field(default=15.0, ge=1, le=300)
-    """Age of a claim's heartbeat after which its owner counts as dead; the same for all operators and consoles of an appliance."""
 
     resync_seconds: float = Field(default=300.0, ge=1, le=86400)
     """Pause between two lists of all cleanups, which find what a lost event would have told."""

@@ -21,6 +21,7 @@ from failed_execution_cleanup.controller.kubernetes_api import (
     Unreachable,
     merge_patch,
 )
+from failed_execution_cleanup.controller.transitions_log import log_conditions
 from failed_execution_cleanup.resources.cleanup import CleanupStatus, FailedExecutionCleanup, PhaseState
 from failed_execution_cleanup.resources.conditions import Condition, ConditionStatus, get_condition
 from failed_execution_cleanup.resources.identifiers import FINALIZER
@@ -173,7 +174,8 @@ class StatusWriter:
             KubernetesError: nothing is known to be stored.
         """
         for _ in range(ATTEMPTS):
-            patch = merge_patch(self._body.get("status") or {}, stored_form(make(self.cleanup)))
+            before = self.cleanup
+            patch = merge_patch(self._body.get("status") or {}, stored_form(make(before)))
             if not patch:
                 return True
             self._pause()
@@ -186,6 +188,7 @@ class StatusWriter:
             except NotFound:
                 self._gone = True
             else:
+                log_conditions(before, self.cleanup.status)
                 return True
             if self._gone:
                 return True

@@ -9,8 +9,11 @@ Nothing is sent without a request written ahead, and nothing is sent when the re
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import partial
 
 from failed_execution_cleanup.appliance.database import ClaimLost, ClaimOutcome, ContextLock, LockHeld, StoredClaim
@@ -27,10 +30,23 @@ from failed_execution_cleanup.recovery.plan import Assessment
 from failed_execution_cleanup.recovery.reasons import SUCCESSES, Reason
 from failed_execution_cleanup.recovery.world import ContextRow, World
 from failed_execution_cleanup.run import phases
+from failed_execution_cleanup.run.attribution import about
 from failed_execution_cleanup.run.claim import Claim, dump_memory, load_memory
 from failed_execution_cleanup.run.order import Order, Progress, Reporter
 from failed_execution_cleanup.run.surroundings import Surroundings
 from failed_execution_cleanup.run.worker import LEAVING, Worker, unreachable
+
+logger = logging.getLogger(__name__)
+
+
+class Taken(StrEnum):
+    """How a claim was taken."""
+
+    NEW = "new"
+    RESUMED = "resumed"
+    """The one before was released: suspended, interrupted, or asked for again."""
+    TAKEOVER = "takeover"
+    """Its owner is gone without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,7 @@ class Cleanup:
         reporter: Reporter,
         limits: Limits | None = None,
         leaving: asyncio.Event | None = None,
+        claimed: Callable[[Taken], None] | None = None,
     ) -> None:
         """Prepare; nothing is read or sent.
 
@@ -77,14 +94,23 @@ class Cleanup:
             reporter: who asked.
             limits: times of the process.
             leaving: set by a process that is about to end: the claim is handed over as soon as possible.
+            claimed: hears when the claim was taken, and how.
         """
         self._limits = limits or Limits()
         settings = replace(settings, owner_alive=timedelta(seconds=self._limits.owner_alive_seconds))
         self._around = Surroundings(doors, settings, reporter, leaving or asyncio.Event())
         self._owner = owner
+        self._told_claimed = claimed
 
     async def run(self) -> Progress:
         """Work until nothing is left, nothing may be done, or somebody else must act; never raises for the appliance's trouble."""
+        return await self._under_lock(self._locked)
+
+    async def preview(self) -> Progress:
+        """Say what would be done now; nothing is claimed or written, also where a former owner left requests open."""
+        return await self._under_lock(self._previewed)
+
+    async def _under_lock(self, look: Callable[[ContextLock, Order], Awaitable[Progress]]) -> Progress:
         order = await self._around.reporter.order()
         try:
             contexts = await self._around.doors.database.find_contexts(order.vm_name, order.vcenter_host)
@@ -92,11 +118,21 @@ class Cleanup:
                 return Progress(_identity(order, contexts))
             silence = self._limits.owner_alive_seconds
             async with self._around.doors.database.lock(contexts[0].context_id, idle_seconds=silence) as lock:
-                return await self._locked(lock, order)
+                return await look(lock, order)
         except (LockHeld, ClaimLost) as error:
             return Progress(Wait(Reason.CLAIMED_ELSEWHERE, str(error), timedelta(seconds=15), Assessment()))
         except ApplianceError as error:
             return Progress(unreachable(error, 2))
+
+    async def _previewed(self, lock: ContextLock, order: Order) -> Progress:
+        world = await self._around.observe(lock)
+        job_id = order.job_id or await _pinned(lock, world, order) or newest_job_id(world.records)
+        stored = await lock.load_claim(job_id) if job_id else None
+        memory = load_memory(stored.memory if stored else None, job_id or "")
+        if memory.finished and memory.handled_request != order.requested_at:
+            memory = memory.again(self._around.now(), order.requested_at)
+        decision = decide(world, self._around.wish(order, job_id), memory)
+        return Progress(decision, world, memory, stored.id if stored else None)
 
     async def _locked(self, lock: ContextLock, order: Order) -> Progress:
         world = await self._around.observe(lock)
@@ -152,13 +188,19 @@ class Cleanup:
         await self._around.reporter.claiming()
         taken = await lock.take_claim(job_id, self._owner, previous=stored)
         claim = Claim(lock, taken, memory, heartbeat_seconds=self._limits.heartbeat_seconds)
-        now = self._around.now()
-        await claim.change(
-            lambda m: replace(m.resumed(at=now), number=taken.number, asker=order.asker, started_at=m.started_at or now)
-        )
-        async with claim.kept_alive():
-            await phases.resume(claim)
-            return await self._claimed(claim, world, abandoned=abandoned)
+        with about(job=job_id, claim=taken.id):
+            self._tell_taken(stored, taken)
+            now = self._around.now()
+            await claim.change(
+                lambda m: replace(
+                    m.resumed(at=now), number=taken.number, asker=order.asker, started_at=m.started_at or now
+                )
+            )
+            async with claim.kept_alive():
+                await phases.resume(claim)
+                if order.note:
+                    await lock.log(claim.stored, "INFO", order.note)
+                return await self._claimed(claim, world, abandoned=abandoned)
 
     async def _claimed(self, claim: Claim, world: World, *, abandoned: bool) -> Progress:
         subject = Subject(
@@ -183,6 +225,10 @@ class Cleanup:
             if abandoned or any(r.open for r in claim.memory.requests):
                 await worker.settle_abandoned()
             progress = await worker.work()
+        except ApplianceError as error:
+            # Kept in the table without a heartbeat, or taken by somebody else: in any case not ours any more.
+            logger.warning("Claim lost", extra={"transition": "claim", "state": "lost", "cause": str(error)})
+            raise
         finally:
             await worker.cancel()
         await self._release(claim, progress)
@@ -224,6 +270,18 @@ class Cleanup:
             claim.stored, status, error, finished=ended is not None, memory=dump_memory(memory)
         )
         claim.memory = memory
+        told = {"transition": "claim", "state": "released", "outcome": status, "cause": error}
+        logger.info("Claim released", extra={name: value for name, value in told.items() if value is not None})
+
+    def _tell_taken(self, before: StoredClaim | None, taken: StoredClaim) -> None:
+        how, told = Taken.NEW, {"transition": "claim", "state": "taken", "number": taken.number}
+        if before is not None and before.owner is not None:
+            how, told["former_owner"] = Taken.TAKEOVER, before.owner
+        elif before is not None:
+            how = Taken.RESUMED
+        logger.info("Claim taken", extra={**told, "how": how.value})
+        if self._told_claimed is not None:
+            self._told_claimed(how)
 
     def _owner_alive(self, stored: StoredClaim) -> timedelta:
         """How long the former owner may still be waiting for an answer (rules, claim and memory)."""

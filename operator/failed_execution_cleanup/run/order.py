@@ -25,6 +25,7 @@ class Order:
         approved_plan: digest of the plan a person approved: nothing outside of it is done.
         correcting: put right what drifted since the clean end of the last run; only phases that differ, and never by a revert.
         stopping: suspended or deleted: finish what is in flight, bring reverted volumes home, let go.
+        note: for whoever reads the appliance's own job log: written there when the claim is taken.
     """
 
     vm_name: str
@@ -38,6 +39,7 @@ class Order:
     approved_plan: str | None = None
     correcting: bool = False
     stopping: bool = False
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -10,6 +11,8 @@ from failed_execution_cleanup.recovery.actions import Action, Kind, Phase
 from failed_execution_cleanup.recovery.memory import Memory, PhaseRecord
 from failed_execution_cleanup.recovery.plan import Assessment
 from failed_execution_cleanup.run.claim import Claim
+
+logger = logging.getLogger(__name__)
 
 NOT_NEEDED: dict[Phase, str] = {
     Phase.DETACH: "no volume must move, be reverted or be mapped anew",
@@ -35,6 +38,7 @@ async def begin(claim: Claim, action: Action, assessment: Assessment, at: dateti
     left = remaining(assessment, phase)
     begun = PhaseRecord(started_at=record.started_at or at, step_id=step_id, total=max(record.total, left))
     await claim.change(partial(Memory.with_phase, phase=phase, record=begun))
+    logger.info("Phase began", extra={"transition": "phase", "phase": phase.value, "state": "began"})
 
 
 async def resume(claim: Claim) -> None:
@@ -43,6 +47,7 @@ async def resume(claim: Claim) -> None:
         if record.step_id is not None and record.completed_at is None:
             again = replace(record, step_id=await claim.lock.start_step(claim.stored, phase.value))
             await claim.change(partial(Memory.with_phase, phase=phase, record=again))
+            logger.info("Phase goes on", extra={"transition": "phase", "phase": phase.value, "state": "resumed"})
 
 
 async def complete(claim: Claim, assessment: Assessment, busy: set[Phase], at: datetime) -> None:
@@ -55,6 +60,7 @@ async def complete(claim: Claim, assessment: Assessment, busy: set[Phase], at: d
             await claim.lock.end_step(claim.stored, record.step_id, "completed")
             ended = replace(record, completed_at=at)
             await claim.change(partial(Memory.with_phase, phase=phase, record=ended))
+            logger.info("Phase completed", extra={"transition": "phase", "phase": phase.value, "state": "completed"})
         elif left > record.total:
             grown = replace(record, total=left)
             await claim.change(partial(Memory.with_phase, phase=phase, record=grown))
@@ -67,3 +73,5 @@ async def skip_rest(claim: Claim) -> None:
             reason = NOT_NEEDED[phase]
             await claim.lock.skip_step(claim.stored, phase.value, reason)
             await claim.change(partial(Memory.with_phase, phase=phase, record=PhaseRecord(skipped=reason)))
+            told = {"transition": "phase", "phase": phase.value, "state": "skipped", "cause": reason}
+            logger.info("Phase skipped", extra=told)

@@ -26,7 +26,7 @@ from failed_execution_cleanup.appliance.errors import (
     Untrusted,
 )
 from failed_execution_cleanup.appliance.perform import Performer, refused
-from failed_execution_cleanup.recovery.actions import Action, Kind, System
+from failed_execution_cleanup.recovery.actions import PHASE_OF, Action, Kind, System
 from failed_execution_cleanup.recovery.activity import activity
 from failed_execution_cleanup.recovery.approval import adopted, plan_of
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Wait, decide
@@ -44,12 +44,6 @@ logger = logging.getLogger(__name__)
 HOLDING: Final = frozenset({None, Reason.QUIET_TIME, Reason.OPERATION_IN_FLIGHT})
 """Waits that keep the claim: giving it up would break it, and reverts would have to be made again (rule 12)."""
 
-_SEVERITY: Final[dict[Level, int]] = {
-    "DEBUG": logging.DEBUG,
-    "INFO": logging.INFO,
-    "WARN": logging.WARNING,
-    "ERROR": logging.ERROR,
-}
 HAND_OVER_SECONDS: Final = 5.0
 """How long a process that is told to end waits for its requests in flight: most detaches, attaches and deletes are over by then."""
 
@@ -99,7 +93,7 @@ class Worker:
     async def _settle_abandoned(self) -> None:
         for request in self._claim.memory.requests:
             if request.open:
-                logger.info("Following a request of a former owner", extra={"request": request.key})
+                _tell(request, "followed")
                 await self._settle(request)
         previous = None
         while True:
@@ -270,15 +264,18 @@ class Worker:
             await self._claim.forget(request)
             raise
         except Refused as error:
-            await self._claim.settle(refused(request, error, self._around.now()))
+            request = refused(request, error, self._around.now())
+            await self._claim.settle(request)
+            _tell(request, "settled", cause=str(error))
             await self._log("WARN", f"{action.why}: {error}", action)
             return
         except Unknown as error:
-            logger.warning("Answer lost: following", extra={"action": action.key, "cause": str(error)})
+            _tell(request, "sent", cause=str(error))
         else:
             self._unreached.pop(action.key, None)
             request = replace(request, external_id=external_id)
             await self._claim.settle(request)
+            _tell(request, "sent")
         await self._settle(request, action)
 
     async def _confirm(self, world: World) -> None:
@@ -308,6 +305,7 @@ class Worker:
                 )
                 await asyncio.sleep(pause)
         await self._claim.settle(request)
+        _tell(request, "settled", cause=request.error)
         level: Level = "INFO" if request.outcome is Outcome.EFFECT else "WARN"
         text = f"{request.kind} of {request.object}: {request.outcome}"
         await self._log(level, text + (f" ({request.error})" if request.error else ""), action)
@@ -333,6 +331,8 @@ class Worker:
                 await lock.remove_stale_mapping(stored, volume_id, action.vm_id or "", operation_limit=limit)
             case Kind.CLOSE_INCIDENT if action.closing is not None:
                 await lock.close_incident(stored, action.closing)
+        told = {"transition": "write", "phase": action.phase.value, "action": action.kind.value, "object": action.object}
+        logger.info("Rows written", extra=told)
         await self._log("INFO", action.why, action)
 
     async def _note_waivers(self, world: World, order: Order, decision: Decision) -> None:
@@ -347,6 +347,7 @@ class Worker:
             without = decide(world, replace(wish, waivers=wish.waivers - {waiver}), self._claim.memory)
             if without.assessment.blocks != decision.assessment.blocks:
                 await self._claim.change(partial(Memory.with_waiver, reason=waiver.reason, obj=waiver.object))
+                logger.warning("Waiver used", extra={"waiver": waiver.reason, "object": waiver.object})
                 await self._log("WARN", f"waiver {waiver.reason} for {waiver.object} was used", None)
 
     async def _note_approval(self, world: World, order: Order, decision: Decision) -> bool:
@@ -359,13 +360,14 @@ class Worker:
             return False
         if approval != memory.approval:
             await self._claim.change(partial(Memory.with_approval, approval=approval))
+            logger.info("Keeping to the approved plan", extra={"plan": approval.plan_hash})
             await self._log("INFO", f"keeping to the approved plan {approval.plan_hash}", None)
         return True
 
     async def _log(self, level: Level, message: str, action: Action | None) -> None:
+        """Write to the appliance's own job log, for whoever looks there."""
         phase = self._claim.memory.phases.get(action.phase) if action else None
         attrs = {"action": action.kind.value, "object": action.object, "volume_id": action.volume_id} if action else {}
-        logger.log(_SEVERITY[level], message, extra={"claim": self._claim.stored.id, **attrs})
         await self._claim.lock.log(
             self._claim.stored,
             level,
@@ -373,6 +375,35 @@ class Worker:
             attrs,
             phase.step_id if phase else None,
         )
+
+
+def _tell(request: Request, state: str, *, cause: str | None = None) -> None:
+    """Log what became of a request.
+
+    Args:
+        request: the request.
+        state: sent (answered or not), settled (its outcome is known), followed (a former owner sent it).
+        cause: why it is not as it should be.
+    """
+    as_wanted = request.outcome in (None, Outcome.EFFECT) and (cause is None or state == "settled")
+    told = {
+        "transition": "request",
+        "state": state,
+        "request": f"{request.key}/{request.attempt}",
+        "external_id": request.external_id,
+        "action": request.kind.value,
+        "object": request.object,
+        "volume": request.volume_id,
+        "phase": PHASE_OF[request.kind].value,
+        "outcome": request.outcome.value if request.outcome is not None else None,
+        "cause": cause,
+    }
+    logger.log(
+        logging.INFO if as_wanted else logging.WARNING,
+        "Request %s",
+        state,
+        extra={name: value for name, value in told.items() if value is not None},
+    )
 
 
 def _ends(decision: Decision) -> bool:

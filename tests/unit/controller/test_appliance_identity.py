@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from failed_execution_cleanup.controller.appliance_identity import Inconsistent, require_eldest
+from failed_execution_cleanup.access.doors import Inconsistent
+from failed_execution_cleanup.controller.appliance_identity import require_eldest
 from failed_execution_cleanup.controller.kubernetes_api import Body, CustomResource
 from failed_execution_cleanup.controller.watching import Watching
 from failed_execution_cleanup.resources.appliance import Appliance

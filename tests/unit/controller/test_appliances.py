@@ -9,8 +9,9 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretBytes
 
+from failed_execution_cleanup.access.secrets import SecretMissing
 from failed_execution_cleanup.appliance.errors import ApplianceError, BadCredentials, Untrusted
-from failed_execution_cleanup.controller.appliances import Appliances, SecretMissing
+from failed_execution_cleanup.controller.appliances import Appliances
 from failed_execution_cleanup.controller.kubernetes_api import Forbidden, KubernetesApi, NotFound
 from failed_execution_cleanup.resources.appliance import Appliance
 

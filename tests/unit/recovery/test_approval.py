@@ -76,10 +76,13 @@ class Careless(Scene):
 @pytest.mark.parametrize("code", LEFTOVERS)
 def test_what_may_follow_from_a_step_is_in_the_plan_as_well(code: str) -> None:
     scene = Careless(**vars(leftover(code)))
+    shown = {approved_key(action) for action in plan(scene)}
     wish, memory = keeping_to(scene)
-    end, _ = work(scene, wish, memory)
+    done: list[str] = []
+    end, _ = work(scene, wish, memory, watch=lambda _scene, act, _memory: done.extend(map(approved_key, act.actions)))
     expected, _ = work(leftover(code), RUNNING_WAIVED)
     assert (type(end), getattr(end, "reason", None)) == (type(expected), getattr(expected, "reason", None))
+    assert set(done) <= shown
 
 
 @few
@@ -107,6 +110,14 @@ def test_a_plan_names_the_mark_first_and_the_last_transaction_last(code: str) ->
     assert Kind.MARK_CONTEXT not in kinds[1:]
     assert Kind.CLOSE_INCIDENT not in kinds[:-1]
     assert (Kind.MARK_CONTEXT in kinds) is (code not in {"C06", "R06"}) or Kind.CLOSE_INCIDENT in kinds
+
+
+def test_where_the_context_is_ready_already_the_mark_and_its_end_are_named() -> None:
+    scene = leftover("C06")
+    assert {action.kind for action in plan(scene)} == {Kind.DESTROY_VM, Kind.EXPUNGE_VM}
+    scene.snapshot(DATA)
+    kinds = [action.kind for action in plan(scene)]
+    assert (kinds[0], kinds[-1]) == (Kind.MARK_CONTEXT, Kind.CLOSE_INCIDENT)
 
 
 def test_every_planned_action_says_why_and_is_named_once() -> None:

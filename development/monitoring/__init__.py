@@ -1,0 +1,1 @@
+"""What is made of the metrics: alerts, dashboard, reference page, and the check that all of them speak of what is exported."""
