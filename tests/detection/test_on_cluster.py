@@ -157,7 +157,7 @@ def test_scan_that_fails_is_told_and_what_was_found_before_stays(stand: Stand) -
     stand.start_operator(FEC_LEASE_SECONDS="30")
     assert stuck(scanned(stand)).keys() == {"pgtest1"}
 
-    stand.fault(name="cloud_down")
+    stand.fault(kind="cloud_down")
     stand.wait_until(
         lambda: (condition(appliance(stand), "Scanned") or {}).get("status") == "False", what="Scanned is False"
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from failed_execution_cleanup.recovery.actions import Action, Kind
+from failed_execution_cleanup.recovery.actions import Action
 from failed_execution_cleanup.recovery.activity import activity
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Wait, decide
 from failed_execution_cleanup.recovery.memory import Memory
@@ -28,9 +28,6 @@ HOLDING: Final = frozenset({None, Reason.QUIET_TIME, Reason.OPERATION_IN_FLIGHT}
 """Waits during which the claim is kept (`run.worker.HOLDING`)."""
 OURS: Final = frozenset({None, Reason.QUIET_TIME})
 """Waits that are no end: they must come to one by themselves."""
-
-UNSEEN: Final = "a late attach gives a volume to the VM"
-"""Nobody looks for it between the decision to delete a snapshot and the request (docs/rules.md, what remains)."""
 
 
 class Broken(AssertionError):  # noqa: N818 - it tells what was found
@@ -252,9 +249,8 @@ def _all(node: Node, act: Act, fate_of: dict[str, Fate]) -> Node:
 def _raced(node: Node, act: Act, world: World, actions: Iterable[Action]) -> Iterator[Edge]:
     """Somebody acts between the decision and its requests: the read right before them shows it, or they must be safe all the same."""
     seen = activity(world.records, node.memory)
-    deletes = any(action.kind is Kind.DELETE_SNAPSHOT for action in actions)
     for what in possible_moves(node):
-        if what.asks or (deletes and what.name == UNSEEN):
+        if what.asks:
             continue
         moved = move(_spent(node), what)
         if activity(moved.scene.records(), node.memory) != seen:

@@ -75,7 +75,7 @@ MUTANTS: Final = (
         f"{CORE}.restore_points",
         (("    oldest = usable[0] if usable else None\n", "    oldest = usable[-1] if usable else None\n"),),
         "what the failover wrote is put back",
-        _one("mode", "newer", "volume-attachment"),
+        _one("mode", "newer", "unknown"),
     ),
     Mutant(
         3,
@@ -279,11 +279,27 @@ MUTANTS: Final = (
         f"{CORE}.restore_points",
         (
             (
-                "return None if oldest is not None and gone_back_to and oldest.id not in gone_back_to else oldest",
-                "return oldest",
+                "        return oldest if oldest is not None and oldest.id in gone_back_to else None\n",
+                "        return oldest\n",
             ),
         ),
         "a volume that was put right is reverted to what the failover wrote",
+        _one("mode", "newer", "volume-attachment", mishaps=1, others=True),
+    ),
+    Mutant(
+        12,
+        "nobody looks where the volume is before its snapshot goes",
+        "failed_execution_cleanup.appliance.perform",
+        (("if volume is None or volume.vm_id not in (None, self._subject.oma_vm_id):", "if volume is None:"),),
+        "a snapshot is deleted while a VM writes to its volume",
+        ("tests/model/test_replay.py::test_a_snapshot_is_kept_when_its_volume_left_the_appliance_before_the_request",),
+    ),
+    Mutant(
+        3,
+        "a snapshot of what the failover wrote counts as a restore point",
+        f"{CORE}.restore_points",
+        (("return None if written_before(oldest, records, incident, volume) else oldest", "return oldest"),),
+        "modified data is handed back as a replica",
         _one("mode", "newer", "volume-attachment", mishaps=1, others=True),
     ),
     Mutant(
@@ -302,10 +318,10 @@ MUTANTS: Final = (
     Mutant(
         13,
         "missing steps count as no steps",
-        f"{CORE}.restore_points",
+        f"{CORE}.incident",
         (
-            ("    if started is None or started:\n", "    if started:\n"),
-            ("volume.is_os_disk and (injected is None or injected)", "volume.is_os_disk and bool(injected)"),
+            ("        if started is None or started:\n", "        if started:\n"),
+            ("os_disk and (injected is None or injected)", "os_disk and bool(injected)"),
         ),
         "modified data is handed back as a replica",
         _one("mode nobody", "none", "unknown", vms=("none",)),

@@ -214,8 +214,7 @@ def _points(node: Node) -> list[CloudSnapshot]:
 
 
 def _has_point(node: Node) -> bool:
-    # Where a newer one is left, nobody can tell before our first revert that an older one was there.
-    return len(_points(node)) == 1 or (bool(_points(node)) and node.scene.disks[0].id in node.scene.reverted)
+    return bool(_points(node))
 
 
 def _snapshot_goes(node: Node) -> Node:

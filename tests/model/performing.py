@@ -121,6 +121,9 @@ def still_possible(scene: Scene, action: Action) -> bool:
         case Kind.DESTROY_VM | Kind.EXPUNGE_VM:
             foreign = [v for v in scene.other_volumes.values() if v.vm_id == action.object]
             return all(d.holder == OMA for d in scene.disks) and all(v.type == "ROOT" for v in foreign)
+        case Kind.DELETE_SNAPSHOT:
+            disk = scene.disk(action.volume_id or "")
+            return not disk.gone and disk.holder in {None, OMA}
     return True
 
 

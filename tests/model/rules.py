@@ -291,7 +291,10 @@ def _delete(look: Look) -> Iterator[str]:
             yield f"{snapshot.id} is to be deleted, and {disk.id} was not reverted within this claim"
         if disk.holder not in {None, OMA}:
             yield f"{snapshot.id} is to be deleted while {disk.id} is on {disk.holder}"
-        if disk.content != "replica":
+        if disk.content not in {
+            "replica",
+            node.scene.contents[snapshot.id],
+        }:  # a copy of what the volume holds saves nothing
             yield f"{snapshot.id} is to be deleted while {disk.id} holds {disk.content}"
     for _, disk in look.on(Kind.ATTACH):
         if disk.recorded is not None and disk.recorded_status != "rollback_complete" and not _on_the_way_home(look):

@@ -112,3 +112,19 @@ async def test_a_list_of_vms_without_the_witness_proves_nothing(tmp_path: Path) 
         appliance.cloud.vms.clear()
         with pytest.raises(NotExecuted, match="proves nothing"):
             await performer.settle(sent)
+
+
+async def test_a_snapshot_is_kept_when_its_volume_left_the_appliance_before_the_request(tmp_path: Path) -> None:
+    async with staged(replay.case_of(Script("F11", None, ())), f"sqlite+aiosqlite:///{tmp_path}/oma.db") as stage:
+        volume_id = stage.volume_ids[1]
+        performer = Performer(
+            stage.doors,
+            Subject("job", stage.case.vm_name, stage.appliance.oma_vm_id, frozenset(stage.volume_ids)),
+            lambda: datetime.now(UTC).replace(tzinfo=None),
+        )
+        delete = Action(Kind.DELETE_SNAPSHOT, stage.built.snapshot_ids[volume_id], "", volume_id=volume_id)
+        assert await performer.check(delete) is None
+        stage.appliance.cloud.volumes[volume_id].virtualmachineid = stage.built.destination_vm_id or next(
+            vm for vm in stage.appliance.cloud.vms if vm != stage.appliance.oma_vm_id
+        )
+        assert "may be needed" in (await performer.check(delete) or "")

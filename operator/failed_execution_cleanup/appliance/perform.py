@@ -89,6 +89,10 @@ class Performer:
                 return await self._check_destroy(action)
             case Kind.STOP_VM:
                 return await self._check_stop(action)
+            case Kind.DELETE_SNAPSHOT if action.volume_id is not None:
+                volume = await self._volume(action.volume_id)
+                if volume is None or volume.vm_id not in (None, self._subject.oma_vm_id):
+                    return f"volume {action.volume_id} is not with the appliance any more: its snapshot may be needed (rule 12)"
             case Kind.ATTACH:
                 volume = await self._volume(action.object)
                 if volume is None or volume.vm_id is not None or volume.state != "Ready":

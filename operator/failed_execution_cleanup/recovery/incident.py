@@ -34,6 +34,16 @@ TRACKING_STATUSES = frozenset({"pending", "running", "completed", "failed", "can
 INJECTION_STEP = "virtio-driver-injection"
 START_STEP = "vm-startup-and-validation"
 FINAL_SYNC_STEP = "final-sync"
+OPENING_STEPS = frozenset(
+    {
+        "validation",
+        "source-vm-power-off",
+        FINAL_SYNC_STEP,
+        "volume-mode-switch-failover",
+        "multi-volume-snapshot-creation",
+    }
+)
+"""Steps before anything is written to a volume (appliance facts 3.2). Rows that begin later are what is left of more."""
 FINAL_SYNC_FLOOR = timedelta(minutes=45)
 DST_HOUR = timedelta(hours=1)
 CLOCK_TOLERANCE = timedelta(minutes=2)
@@ -131,15 +141,41 @@ class Incident:
         )
         return max(stuck_after, final_sync) if syncing else stuck_after
 
-    def step_begun(self, name: str) -> bool | None:
-        """Whether a step was begun by any failover job of the incident; None when no step rows are left to tell."""
-        rows = [row for row in self.relatives if is_failover(row)]
-        known = {row.id for row in rows if row.steps}
+    def step_begun(self, name: str, job_id: str | None = None) -> bool | None:
+        """Whether a step was begun by any failover job of the incident, or by this one; None when no step rows are left to tell."""
+        rows = [row for row in self.relatives if is_failover(row) and job_id in (None, row.id)]
+        known = {
+            row.id for row in rows if row.steps and min(row.steps, key=lambda step: step.seq).name in OPENING_STEPS
+        }
         if any(step.name == name for row in rows for step in row.steps):
             return True
-        if all(job.job_id in known for job in self.failovers) and (self.job is not None or known):
+        jobs = [job for job in self.failovers if job_id in (None, job.job_id)]
+        if all(job.job_id in known for job in jobs) and (self.job is not None or known):
             return False
         return None
+
+    def may_have_written(self, *, os_disk: bool, job_id: str | None = None) -> bool:
+        """Whether the jobs, or one of them, may have written to a disk (rule 13).
+
+        Injection writes the OS disk, a started VM writes every disk; missing steps count as both.
+        """
+        started = self.step_begun(START_STEP, job_id)
+        if started is None or started:
+            return True
+        injected = self.step_begun(INJECTION_STEP, job_id)
+        return os_disk and (injected is None or injected)
+
+    def first_write(self, job: FailoverRow, *, os_disk: bool) -> datetime | None:
+        """When one of the jobs may first have written to a disk, in local digits; None if it did not, or nobody knows when."""
+        writing = {START_STEP, INJECTION_STEP} if os_disk else {START_STEP}
+        begun = [
+            step.started_at
+            for row in self.relatives
+            if row.id == job.job_id
+            for step in row.steps
+            if step.name in writing and step.started_at is not None
+        ]
+        return min(begun, default=None)
 
     @property
     def newest_begin(self) -> datetime:

@@ -9,8 +9,8 @@ from enum import StrEnum
 from .actions import Kind
 from .incident import (
     CLOCK_TOLERANCE,
+    DST_HOUR,
     FINAL_SYNC_FLOOR,
-    INJECTION_STEP,
     START_STEP,
     Incident,
     as_utc,
@@ -92,7 +92,7 @@ def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory,
             deletable.append(snapshot)
         elif snapshot.state not in {"Destroying", "Destroyed"}:
             leftovers.append((snapshot, f"never became {BACKED_UP} (state {snapshot.state})"))
-    point = _restore_point(usable, volume, memory)
+    point = _restore_point(usable, volume, memory, incident, records)
     newest = _newest_revert(memory, volume)
     put_right = (
         newest is not None and newest.outcome is Outcome.EFFECT and not _given_away(world, memory, volume, newest)
@@ -107,7 +107,7 @@ def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory,
     if point is not None or reverted:
         deletable += reversed(usable)
     else:
-        leftovers += [(s, "newer than the snapshot this volume was reverted to, which is gone") for s in usable]
+        leftovers += [(s, "it holds what the failover wrote, and the snapshot of before is gone") for s in usable]
     given_up = [s for s in deletable if len(memory.failures(Kind.DELETE_SNAPSHOT, s.id)) >= tries]
     leftovers += [(s, "OSSEA refuses to delete it") for s in given_up]
     deletable = [s for s in deletable if s not in given_up]
@@ -138,11 +138,15 @@ def restore_of(world: World, incident: Incident, volume: Volume, memory: Memory,
     )
 
 
-def _restore_point(usable: list[CloudSnapshot], volume: Volume, memory: Memory) -> CloudSnapshot | None:
-    """The oldest usable snapshot (rule 3); none when the one that was reverted to is gone: what is newer holds what the failover wrote."""
-    gone_back_to = {r.object for r in memory.of(Kind.REVERT, volume_id=volume.id) if r.outcome is not Outcome.REFUSED}
+def _restore_point(
+    usable: list[CloudSnapshot], volume: Volume, memory: Memory, incident: Incident, records: Records
+) -> CloudSnapshot | None:
+    """The oldest usable snapshot (rule 3), unless it holds what the failover wrote because the one of before is gone."""
     oldest = usable[0] if usable else None
-    return None if oldest is not None and gone_back_to and oldest.id not in gone_back_to else oldest
+    gone_back_to = {r.object for r in memory.of(Kind.REVERT, volume_id=volume.id) if r.outcome is not Outcome.REFUSED}
+    if oldest is None or gone_back_to:
+        return oldest if oldest is not None and oldest.id in gone_back_to else None
+    return None if written_before(oldest, records, incident, volume) else oldest
 
 
 def is_product_made(snapshot: CloudSnapshot, volume: Volume, records: Records) -> bool:
@@ -202,11 +206,7 @@ def may_be_modified(incident: Incident, volume: Volume) -> bool:
     """
     if incident.job is None and not incident.failovers:
         return False  # the job died before its first storage step (F01, F02)
-    started = incident.step_begun(START_STEP)
-    if started is None or started:
-        return True
-    injected = incident.step_begun(INJECTION_STEP)
-    return volume.is_os_disk and (injected is None or injected)
+    return incident.may_have_written(os_disk=volume.is_os_disk)
 
 
 def _was_running(world: World, volume: Volume, memory: Memory) -> bool:
@@ -274,6 +274,12 @@ def doubt_before(records: Records, incident: Incident, volume: Volume, memory: M
             aborted = row if word is Evidence.BAD else None
     if aborted is not None:
         doubts.append(_bad_revert(aborted, records))
+    mended = _mended(records, volume)
+    return next((why for at, why in reversed(doubts) if at >= mended), None)
+
+
+def _mended(records: Records, volume: Volume) -> datetime:
+    """When the disk was last known to be the replica, whatever was before: by a full sync, or by a cleanup of ours that vouched for it."""
     vouched = [
         claim.verdict.at.replace(tzinfo=UTC)
         for claim in records.claims
@@ -281,8 +287,48 @@ def doubt_before(records: Records, incident: Incident, volume: Volume, memory: M
     ]
     full = (r.created_at for r in records.syncs if r.success and r.disk_id == volume.disk_id and r.sync_type == "full")
     vouched += [as_utc(stamp, records.clock) for stamp in full]
-    mended = max(vouched, default=datetime.min.replace(tzinfo=UTC))
-    return next((why for at, why in reversed(doubts) if at >= mended), None)
+    return max(vouched, default=datetime.min.replace(tzinfo=UTC))
+
+
+def written_before(snapshot: CloudSnapshot, records: Records, incident: Incident, volume: Volume) -> bool:
+    """Whether an open failover wrote to the disk before the snapshot was taken: then it holds that, and is no restore point (rule 3).
+
+    The snapshot of before was removed by hand, or made obsolete by a sync that does not mend what it did not transfer. A good rollback
+    or a full sync in between mends it.
+    """
+    clock = records.clock
+    recorded = volume.row.snapshot_created_at if snapshot.id == volume.row.snapshot_id else None
+    parts = snapshot_name_parts(snapshot.name)
+    instant = parts[1] if parts else _taken(snapshot, volume, records)
+    # Digits of one writer order truly; an instant is an hour off where the clocks changed since.
+    taken = recorded or clock.local + (instant - clock.utc.replace(tzinfo=UTC))
+    slack = timedelta(0) if recorded is not None else DST_HOUR
+    mended = _mended(records, volume)
+    begun = [job for job in incident.failovers if job.created_at <= taken]
+    taker = max(begun, key=lambda job: job.row_id, default=None)
+    for job in begun:
+        wrote = incident.first_write(job, os_disk=volume.is_os_disk)
+        if (
+            wrote is None
+            and job is not taker
+            and incident.may_have_written(os_disk=volume.is_os_disk, job_id=job.job_id)
+        ):
+            wrote = (
+                job.created_at
+            )  # a job takes its own snapshot before it writes; an older one may have written at any time
+        if wrote is None or wrote + slack > taken or as_utc(wrote, clock) < mended:
+            continue
+        rolled_back = any(
+            (is_rollback(row) or is_product_cleanup(row))
+            and row.context_id == records.context.context_id
+            and row.started_at is not None
+            and wrote <= row.started_at <= taken
+            and _verdict(row) is Evidence.GOOD
+            for row in records.tracking
+        )
+        if not rolled_back:
+            return True
+    return False
 
 
 def _bad_revert(row: TrackingRow, records: Records) -> tuple[datetime, str]:

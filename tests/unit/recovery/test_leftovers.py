@@ -29,8 +29,8 @@ def test_a_volume_no_disk_refers_to_is_brought_home_and_reported() -> None:
     assert leftovers(scene) == []
 
 
-def root(scene: Scene, *, name: str = "ROOT-77", minutes: float = 4.5, vm_id: str | None = None) -> None:
-    """A root volume that was made so many minutes after the job began; its VM was made in minutes four to five."""
+def root(scene: Scene, *, name: str = "ROOT-77", minutes: float = 18.0, vm_id: str | None = None) -> None:
+    """A root volume that was made so many minutes after the job began; its VM was made in minutes sixteen to twenty."""
     made = (NOW - JOB_AGE + timedelta(minutes=minutes)).replace(tzinfo=UTC)
     scene.other_volumes["root"] = CloudVolume("root", name, "DATADISK", "Ready", GIB, vm_id=vm_id, created=made)
 
@@ -46,7 +46,7 @@ def test_a_root_volume_left_by_the_failover_is_reported_and_never_deleted() -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "minutes", "vm_id"), [("data-77", 4.5, None), ("ROOT-77", 30, None), ("ROOT-77", 4.5, STRANGER)]
+    ("name", "minutes", "vm_id"), [("data-77", 18.0, None), ("ROOT-77", 30, None), ("ROOT-77", 18.0, STRANGER)]
 )
 def test_other_volumes_are_nobodys_business(name: str, minutes: float, vm_id: str | None) -> None:
     scene = leftover("F20")

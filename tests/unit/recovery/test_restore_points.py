@@ -7,14 +7,14 @@ from datetime import timedelta
 import pytest
 
 from failed_execution_cleanup.recovery.actions import Kind
-from failed_execution_cleanup.recovery.decide import Done
+from failed_execution_cleanup.recovery.decide import Done, Refuse
 from failed_execution_cleanup.recovery.memory import Memory, Outcome, Request
 from failed_execution_cleanup.recovery.reasons import Reason
 from failed_execution_cleanup.recovery.restore_points import Evidence, Restore, restore_of, revert_quiet_until
 from failed_execution_cleanup.recovery.volumes import volumes_of
 from failed_execution_cleanup.recovery.world import ContentVerdict, LogRow, OwnClaimRow, SyncRow
 from tests.unit.recovery.test_incident import incident_of
-from tests.unit.recovery.worlds import DATA, JOB, NOW, OMA, OS, TVM, Scene, healthy_start, leftover, local, work
+from tests.unit.recovery.worlds import DATA, JOB, NOW, OMA, OS, STEPS, TVM, Scene, healthy_start, leftover, local, work
 
 QUIET = timedelta(minutes=30)
 RATE = 50 * 1024 * 1024
@@ -424,6 +424,41 @@ def test_a_bad_rollback_of_an_older_open_job_taints_the_snapshot_of_the_newer_on
     scene.jobs = [replace(job, status="pending") if job.job_id == "earlier" else job for job in scene.jobs]
     assert "rollback-0" in {row.id for row in incident_of(scene).relatives}
     assert restore(scene).doubt is not None
+
+
+@pytest.mark.parametrize(
+    ("volume_id", "step", "sync", "doubtful"),
+    [
+        (OS, "virtio-driver-injection", None, True),
+        (DATA, "virtio-driver-injection", None, False),
+        (DATA, "vm-startup-and-validation", None, True),
+        (OS, "multi-volume-snapshot-creation", None, False),
+        (OS, "virtio-driver-injection", "incremental", True),
+        (OS, "virtio-driver-injection", "full", False),
+    ],
+)
+def test_a_newer_jobs_snapshot_holds_what_an_older_open_job_wrote(
+    volume_id: str, step: str, sync: str | None, doubtful: bool
+) -> None:
+    """Two failed jobs on top of each other, the older one's snapshot removed by hand or obsolete."""
+    scene = leftover("F12")
+    older = timedelta(hours=4)
+    scene.job(job_id="older", row_id=0, age=older)
+    steps = STEPS[: STEPS.index(step) + 1]
+    scene.tracked(row_id="older", status="failed", steps=tuple((name, "completed") for name in steps), age=older)
+    if sync is not None:
+        synced(scene, sync, 3 * HOURS)
+    assert (restore(scene, volume_id).point is None) is doubtful
+
+
+def test_a_snapshot_taken_after_the_injection_is_no_better_than_the_injected_disk() -> None:
+    scene = leftover("F12")
+    scene.disk(OS).snapshots.clear()
+    scene.snapshot(OS, age=timedelta(minutes=90), content="dirty")
+    decision, memory = work(scene)
+    assert isinstance(decision, Refuse)
+    assert decision.reason is Reason.SNAPSHOT_MISSING
+    assert not memory.requests
 
 
 def test_a_good_word_after_a_lost_snapshot_is_about_what_was_left() -> None:

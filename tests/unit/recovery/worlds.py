@@ -259,15 +259,15 @@ class Scene:
         context_id: str | None = CTX,
         problems: tuple[str, ...] = (),
     ) -> TrackingRow:
-        """A `job_tracking` row whose steps, (name, status), followed each other by a minute."""
+        """A `job_tracking` row whose steps, (name, status), took four minutes each."""
         rows = tuple(
             StepRow(
                 row_id=len(self.tracking) * 100 + seq,
                 seq=seq,
                 name=name,
                 status=step_status,
-                started_at=local(age - timedelta(minutes=seq)),
-                completed_at=None if step_status == "running" else local(age - timedelta(minutes=seq + 1)),
+                started_at=local(age - 4 * timedelta(minutes=seq)),
+                completed_at=None if step_status == "running" else local(age - 4 * timedelta(minutes=seq + 1)),
                 error=error if step_status == "failed" else None,
             )
             for seq, (name, step_status) in enumerate(steps, 1)
