@@ -289,7 +289,12 @@ MOVES: Final = (
     Move("a VM snapshot is made", lambda n: not n.scene.vm_snapshots, _vm_snapshot),
     Move("a person suspends", lambda n: n.claimed and not n.stopping, _suspended, asks=True),
     Move("a person resumes", lambda n: n.stopping and not n.claimed, _resumed, asks=True),
-    Move("the deadline passes", lambda n: n.memory.touched and not n.overdue, _deadline_passes, asks=True),
+    Move(
+        "the deadline passes",
+        lambda n: n.memory.first_request_at is not None and not n.overdue,
+        _deadline_passes,
+        asks=True,
+    ),
     Move("a person waives", lambda n: not n.claimed and not n.waivers >= JOB_WAIVERS, _waives, asks=True),
     Move("a person asks again", lambda n: not n.claimed and bool(n.memory.requests), _asks_again, asks=True),
 )
