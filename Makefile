@@ -8,7 +8,7 @@ STAMP := $(VENV)/.synced
 export PYTHONPATH := operator:simulators:.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-recording check lint types imports generate unit test control-plane mariadb cluster crash-full matrix clean
+.PHONY: help install demo demo-recording check lint types imports generate unit test control-plane mariadb cluster crash-full matrix monitoring dashboard-picture go-tools clean
 
 ##@ Look at it
 
@@ -45,6 +45,8 @@ lint: $(STAMP)  ## ruff, and generated files are up to date
 	$(BIN)/python -m development.reason_pages --check
 	$(BIN)/python -m development.permission_page --check
 	$(BIN)/python -m development.argocd_settings --check
+	$(BIN)/python -m development.metrics_page --check
+	$(BIN)/python -m development.monitoring.dashboard --check
 
 types: $(STAMP)  ## mypy, strict
 	$(BIN)/mypy
@@ -52,26 +54,37 @@ types: $(STAMP)  ## mypy, strict
 imports: $(STAMP)  ## The layers of ARCHITECTURE.md
 	$(BIN)/lint-imports
 
-generate: $(STAMP)  ## Write crds/ and docs/reasons/ from the models
+generate: $(STAMP)  ## Write crds/, docs/ and manifests that follow from the models
 	$(BIN)/python -m failed_execution_cleanup.resources.generate
 	$(BIN)/python -m development.reason_pages
 	$(BIN)/python -m development.permission_page
 	$(BIN)/python -m development.argocd_settings
+	$(BIN)/python -m development.metrics_page
+	$(BIN)/python -m development.monitoring.dashboard
 
 ##@ Everything
 
-test: check cluster  ## All tests, with real kube-apiserver and MariaDB (what CI runs)
+test: check cluster monitoring  ## All tests, with real kube-apiserver and MariaDB (what CI runs)
 	$(BIN)/pytest -n auto tests/matrix tests/guards
 	$(BIN)/pytest -n auto -m exhaustive tests/model
 
 cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
-	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/gitops tests/detection tests/demo
+	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/breakglass tests/gitops tests/detection tests/demo
 
 crash-full: control-plane mariadb  ## Kill the operator at every mutating call and write docs/crash-record.md (hours; ARGS=--minutes 60)
 	$(BIN)/python -m tests.crash.full $(ARGS)
 
 matrix: $(STAMP)  ## Play the recovery matrix and write docs/recovery-matrix.md (about three minutes)
 	$(BIN)/python -m tests.matrix.report
+
+monitoring: go-tools control-plane  ## Alerts, runbooks and dashboard against promtool and a real operator
+	$(BIN)/pytest -n auto --dist loadfile tests/monitoring
+
+dashboard-picture: control-plane  ## Draw docs/dashboard.svg from a real run (builds Prometheus once)
+	$(BIN)/python -m development.monitoring.picture
+
+go-tools: $(STAMP)  ## Build promtool once (several minutes; cached outside the checkout)
+	$(BIN)/python -m development.go_tools build promtool
 
 control-plane: $(STAMP)  ## Build kube-apiserver once (about 6 minutes on 2 cores; cached outside the checkout)
 	$(BIN)/python -m development.control_plane build

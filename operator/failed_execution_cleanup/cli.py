@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated
 
-import kopf
 import typer
 
 from failed_execution_cleanup import __version__
+from failed_execution_cleanup.controller.diagnose import Subject, as_text, collect
 from failed_execution_cleanup.controller.kubernetes_api import KubernetesError
+from failed_execution_cleanup.controller.logs import configure_logging
 from failed_execution_cleanup.controller.operator import run_operator
 from failed_execution_cleanup.controller.settings import OperatorSettings
+from failed_execution_cleanup.local.commands import app as local
 
 app = typer.Typer(
     name="fec",
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(local)
 
 
 def _version(wanted: bool) -> None:
@@ -54,17 +56,63 @@ def run(
     settings = OperatorSettings.model_validate(
         OperatorSettings().model_dump() | {name: value for name, value in given.items() if value is not None}
     )
-    log_format = kopf.LogFormat.JSON if settings.log_format == "json" else kopf.LogFormat.FULL
-    kopf.configure(debug=settings.log_level == "DEBUG", log_format=log_format, log_prefix=False)
-    logging.getLogger().setLevel(settings.log_level)
-    for noisy in ("httpx", "httpcore", "aiosqlite", "asyncio", "kopf.objects", "kopf.activities"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    configure_logging(settings.log_format, settings.log_level)
     try:
         code = asyncio.run(run_operator(settings))
     except KubernetesError as error:
         typer.echo(f"fec: {error}", err=True)
         code = 2
     sys.exit(code)
+
+
+@app.command()
+def diagnose(
+    vm: Annotated[str, typer.Argument(help="Name of the VM, as in spec.vmName.")],
+    appliance: Annotated[str, typer.Option(help="Name of the Appliance resource.")] = "default",
+    vcenter_host: Annotated[str | None, typer.Option(help="vCenter of the VM, where its name is not unique.")] = None,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option(help="Namespace of its cleanups; may be repeated. FEC_WATCH_NAMESPACES, else all."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File to write: JSON if its name ends so, else YAML. Else standard output."
+        ),
+    ] = None,
+    operator_url: Annotated[
+        str | None,
+        typer.Option(help="Health server of a running operator; this machine's by FEC_HEALTH_PORT if not given."),
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="Kubeconfig to use instead of the pod's service account or $KUBECONFIG.")
+    ] = None,
+) -> None:
+    """Write a support bundle about a VM: what is observed, decided and remembered, and why. Only reads; holds no secret.
+
+    Secrets and Lease are looked for in the operator's own namespace, FEC_NAMESPACE. What cannot be had is listed under `problems`.
+    """
+    settings = OperatorSettings()
+    subject = Subject(
+        vm_name=vm,
+        appliance=appliance,
+        vcenter_host=vcenter_host,
+        namespaces=tuple(namespace or settings.watch_namespaces),
+        operator_url=operator_url or f"http://127.0.0.1:{settings.health_port}",
+    )
+    configure_logging("human", "WARNING")
+    try:
+        bundle = asyncio.run(collect(kubeconfig or settings.kubeconfig, settings, subject))
+    except KubernetesError as error:
+        typer.echo(f"fec: {error}", err=True)
+        raise typer.Exit(2) from None
+    text = as_text(bundle, as_json=output is not None and output.suffix == ".json")
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    output.touch(mode=0o600)
+    output.write_text(text)
+    typer.echo(f"{output}: {len(bundle['problems'])} problem(s); read it before you hand it on.", err=True)
 
 
 def main() -> None:

@@ -15,13 +15,12 @@ class SecretMissing(BadCredentials):
 
 
 class SecretSource(Protocol):
-    """Finds the value of one key of a Secret.
+    """Finds the value of one key of a Secret."""
 
-    Attributes:
-        system: who keeps the secrets, as messages name it.
-    """
-
-    system: str
+    @property
+    def system(self) -> str:
+        """Who keeps the secrets, as messages name it."""
+        ...
 
     def place(self, name: str) -> str:
         """The Secret as messages name it, such as `Secret operators/oma-database`."""

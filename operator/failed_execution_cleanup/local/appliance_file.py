@@ -24,7 +24,7 @@ SecretValues = Mapping[str, SecretBytes]
 _LARGEST: Final = 4 * 1024 * 1024
 
 
-class UnusableFile(ValueError):
+class UnusableFileError(ValueError):
     """The file cannot be read, or is no Appliance; the message says where."""
 
 
@@ -49,12 +49,12 @@ def read_appliance_file(path: Path) -> ApplianceFile:
     What `kubectl get -o yaml` prints is understood too, lists included.
 
     Raises:
-        UnusableFile: it cannot be read, holds not exactly one Appliance, or one that the API server would not take.
+        UnusableFileError: it cannot be read, holds not exactly one Appliance, or one that the API server would not take.
     """
     objects = list(_objects(path))
     appliances = [body for body in objects if body.get("kind") == APPLIANCE_KIND]
     if len(appliances) != 1:
-        raise UnusableFile(
+        raise UnusableFileError(
             f"{path} holds {len(appliances)} objects of kind {APPLIANCE_KIND} where exactly one is needed."
         )
     secrets = {name: values for body in objects if body.get("kind") == "Secret" for name, values in _secret(path, body)}
@@ -66,15 +66,15 @@ def _objects(path: Path) -> Iterator[Mapping[str, Any]]:
         with path.open("rb") as file:
             text = file.read(_LARGEST)
     except OSError as error:
-        raise UnusableFile(f"{path} cannot be read: {error.strerror}.") from None
+        raise UnusableFileError(f"{path} cannot be read: {error.strerror}.") from None
     try:
         documents = list(yaml.safe_load_all(text))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark is not None else "an unknown place"
-        raise UnusableFile(f"{path} is no YAML: see {where}.") from None
+        raise UnusableFileError(f"{path} is no YAML: see {where}.") from None
     except (yaml.YAMLError, ValueError):
-        raise UnusableFile(f"{path} is no YAML.") from None
+        raise UnusableFileError(f"{path} is no YAML.") from None
     for document in documents:
         items = document.get("items") if isinstance(document, dict) and document.get("kind") == "List" else [document]
         yield from (body for body in items or () if isinstance(body, dict))
@@ -82,18 +82,18 @@ def _objects(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def _appliance(path: Path, body: Mapping[str, Any]) -> Appliance:
     if body.get("apiVersion") != API_VERSION:
-        raise UnusableFile(f"{path}: the Appliance's apiVersion is not {API_VERSION}.")
+        raise UnusableFileError(f"{path}: the Appliance's apiVersion is not {API_VERSION}.")
     metadata = body.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if not isinstance(name, str) or not name:
-        raise UnusableFile(f"{path}: the Appliance has no metadata.name.")
+        raise UnusableFileError(f"{path}: the Appliance has no metadata.name.")
     try:
         # A misspelt field must not be left out in silence: nobody else would say so here.
         spec = ApplianceSpec.model_validate(body.get("spec"), extra="forbid")
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         places = "; ".join(f"{'.'.join(('spec', *map(str, one['loc'])))}: {one['msg']}" for one in found)
-        raise UnusableFile(f"{path}: the Appliance is not valid: {places}.") from None
+        raise UnusableFileError(f"{path}: the Appliance is not valid: {places}.") from None
     return Appliance.model_validate({"metadata": {"name": name}, "spec": spec})
 
 
@@ -101,7 +101,7 @@ def _secret(path: Path, body: Mapping[str, Any]) -> Iterator[tuple[str, SecretVa
     metadata = body.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if not isinstance(name, str) or not name:
-        raise UnusableFile(f"{path}: a Secret has no metadata.name.")
+        raise UnusableFileError(f"{path}: a Secret has no metadata.name.")
     values = {key: _decoded(path, name, key, value) for key, value in _texts(path, name, body, "data")}
     values |= {key: SecretBytes(value.encode()) for key, value in _texts(path, name, body, "stringData")}
     yield name, values
@@ -110,7 +110,7 @@ def _secret(path: Path, body: Mapping[str, Any]) -> Iterator[tuple[str, SecretVa
 def _texts(path: Path, name: str, body: Mapping[str, Any], part: str) -> Iterator[tuple[str, str]]:
     found = body.get(part) or {}
     if not isinstance(found, dict) or not all(isinstance(text, str) for pair in found.items() for text in pair):
-        raise UnusableFile(f"{path}: {part} of Secret {name} is no list of names and texts: quote numbers.")
+        raise UnusableFileError(f"{path}: {part} of Secret {name} is no list of names and texts: quote numbers.")
     yield from found.items()
 
 
@@ -118,6 +118,6 @@ def _decoded(path: Path, name: str, key: str, value: str) -> SecretBytes:
     try:
         return SecretBytes(base64.b64decode(value, validate=True))
     except (binascii.Error, ValueError):
-        raise UnusableFile(
+        raise UnusableFileError(
             f"{path}: key {key!r} in data of Secret {name} is no base64; plain text belongs into stringData."
         ) from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Final
 
 from failed_execution_cleanup.access.doors import DoorOpener, Inconsistent
@@ -126,5 +127,46 @@ class Session:
                     await self._leaving.wait()
                     return replace(progress, decision=_interrupted(progress))
 
-    async def _attempt(self, look: Callable[[Cleanup], object]) -> Progress:
-        raise NotImplementedError
+    async def _attempt(self, look: Callable[[Cleanup], Awaitable[Progress]]) -> Progress:
+        """One look, with doors opened afresh; trouble of the appliance is an outcome, never raised."""
+        spec = self._appliance.spec
+        waived = (Waiver(waiver.reason) for waiver in self._reporter.ordered.waivers)
+        if (refusal := waivers_refused(self._appliance, waived)) is not None:
+            return Progress(refusal)
+        try:
+            async with self._opener.doors(self._appliance) as doors:
+                cleanup = Cleanup(doors, settings_of(spec), self._owner, self._reporter, self._limits, self._leaving)
+                progress = await self._with_owner(doors, await look(cleanup))
+        except Inconsistent as error:
+            progress = Progress(Refuse(Reason.APPLIANCE_INCONSISTENT, str(error), Assessment()))
+        except ApplianceError as error:
+            progress = Progress(unreachable(error, 2))
+        await self._reporter.progress(progress)
+        return progress
+
+    async def _with_owner(self, doors: Doors, progress: Progress) -> Progress:
+        """Where somebody else holds the VM: say who, as far as the claims tell."""
+        decision, order = progress.decision, self._reporter.ordered
+        if not (isinstance(decision, Wait) and decision.reason is Reason.CLAIMED_ELSEWHERE):
+            return progress
+        holders: list[str] = []
+        with contextlib.suppress(ApplianceError):
+            for context in await doors.database.find_contexts(order.vm_name, order.vcenter_host):
+                claims = (await doors.database.read(context.context_id)).claims
+                holders += [f"{c.owner}, last heard of {c.heartbeat_age or 0:.0f} s ago" for c in claims if c.owner]
+        if not holders:
+            return progress
+        message = f"{decision.message} The claim is held by {'; '.join(holders)}."
+        return replace(progress, decision=replace(decision, message=message))
+
+
+def _interrupted(progress: Progress) -> Wait:
+    """What is said after Ctrl-C, by what became of the claim."""
+    left = sum(request.open for request in progress.memory.requests)
+    if progress.handed_over:
+        message = "interrupted: the claim was handed over, and whoever comes next goes on at once."
+        if left:
+            message += f" {left} request(s) are still being carried out; the next owner follows them."
+    else:
+        message = "interrupted: this process holds no claim."
+    return Wait(None, message, timedelta(0), progress.decision.assessment)
