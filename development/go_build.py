@@ -137,7 +137,7 @@ def _command(go: Path, program: GoProgram, output: Path) -> list[str]:
     ]
     return [
         *(str(go), "build", "-v", "-mod=readonly", "-buildvcs=false", "-trimpath"),
-        f"-tags={','.join(program.tags)}",
+        *((f"-tags={','.join(program.tags)}",) if program.tags else ()),
         f"-ldflags={' '.join(('-s', '-w', *linked))}",
         *("-o", str(output), f"{program.source}/{program.package}"),
     ]

@@ -5,6 +5,7 @@ python -m development.metrics_page [--check]
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ from typing import Final
 from development.monitoring.alerts import ROOT, Alert, alerts
 from development.monitoring.exported import ExportedMetric, exported
 from development.monitoring.promql import series_in
+from failed_execution_cleanup.controller import metrics as product
+
+_EXPLAINED: Final = re.compile(r"^    ([a-z_]+(?:, [a-z_]+)*) {2,}(\S.*)$", re.MULTILINE)
+"""A line of the table of labels in the docstring of the product's metrics."""
 
 PAGE: Final[Path] = ROOT / "docs" / "reference" / "metrics.md"
 
@@ -50,7 +55,15 @@ def page() -> str:
         if found:
             parts += [f"\n## {heading}\n\n| name | type | labels | meaning | alerts |\n|---|---|---|---|---|\n"]
             parts += _rows(found, rules)
+    parts += ["\n## Labels\n\n| label | meaning |\n|---|---|\n", *_labels()]
     return "".join(parts)
+
+
+def _labels() -> Iterator[str]:
+    """What the product's own module says about labels."""
+    for names, meaning in _EXPLAINED.findall(product.__doc__ or ""):
+        labels = ", ".join(f"`{name}`" for name in names.split(", "))
+        yield f"| {labels} | {meaning[0].upper()}{meaning[1:]}. |\n"
 
 
 def _rows(metrics: Iterable[ExportedMetric], rules: Iterable[Alert]) -> Iterator[str]:

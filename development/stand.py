@@ -353,6 +353,10 @@ class Stand:
 
     def apply_appliance(self, name: str, **spec: Any) -> None:
         """`kubectl apply` an Appliance that is this stand's, but for these fields of its spec."""
+        self.apply(self.appliance_manifest(name, **spec))
+
+    def appliance_manifest(self, name: str, **spec: Any) -> dict[str, Any]:
+        """An Appliance that is this stand's, but for these fields of its spec."""
         settings = {
             "allowedNamespaces": [self.namespace],
             "waivers": ["RunningTestVM", "AcceptContent"],
@@ -361,14 +365,12 @@ class Stand:
             **self._settings,
             **spec,
         }
-        self.apply(
-            {
-                "apiVersion": "failover.ossea.io/v1alpha1",
-                "kind": "Appliance",
-                "metadata": {"name": name},
-                "spec": settings,
-            }
-        )
+        return {
+            "apiVersion": "failover.ossea.io/v1alpha1",
+            "kind": "Appliance",
+            "metadata": {"name": name},
+            "spec": settings,
+        }
 
     def _base(self) -> list[dict[str, Any]]:
         """What is shipped in manifests/base: the operator's rights, bound in this stand's own namespaces, roles and policy."""

@@ -76,7 +76,9 @@ def _panel(panel: Panel) -> dict[str, Any]:
                 "graphMode": "area",
             }
         case Kind.STATES:
-            words = {"0": {"text": "no", "color": "red"}, "1": {"text": "yes", "color": "green"}}
+            colours = ("green", "blue" if panel.harmless else "red")
+            meanings = zip("10", panel.states, colours, strict=True)
+            words = {value: {"text": text, "color": colour} for value, text, colour in meanings}
             defaults |= {"mappings": [{"type": "value", "options": words}]}
             options = {"mergeValues": True, "showValue": "never", "legend": {"displayMode": "list"}}
         case Kind.LINES:

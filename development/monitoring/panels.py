@@ -44,6 +44,8 @@ class Panel:
         width: columns it takes, of 24.
         stacked: whether the series add up to something.
         alarming: value from which a stat is red; None: never.
+        states: what 1 and 0 mean where states are shown; 1 is green, 0 is red.
+        harmless: 0 is no reason to worry, so it is not red.
     """
 
     title: str
@@ -54,6 +56,8 @@ class Panel:
     width: int = 8
     stacked: bool = False
     alarming: float | None = None
+    states: tuple[str, str] = ("yes", "no")
+    harmless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ ROWS: Final = (
             ),
             Panel(
                 title="Oldest unfinished",
-                meaning="Age of the cleanup that has been unfinished for longest.",
+                meaning="How long the oldest cleanup that works or waits has done so.",
                 queries=(
                     Query(
                         f"max(time() - fec_oldest_unfinished_cleanup_timestamp_seconds{{{_OURS}}}) or vector(0)", "age"
@@ -204,7 +208,7 @@ ROWS: Final = (
             ),
             Panel(
                 title="Age of the oldest unfinished",
-                meaning="By appliance; spec.deadlineSeconds is four hours by default.",
+                meaning="Of those that work or wait, by appliance; spec.deadlineSeconds is four hours by default.",
                 queries=(
                     Query(
                         f"time() - min by (appliance) (fec_oldest_unfinished_cleanup_timestamp_seconds{{{_OURS}}})",
@@ -314,10 +318,10 @@ ROWS: Final = (
             ),
             Panel(
                 title="Workers",
-                meaning="Busy workers, and how many there are.",
+                meaning="Busy workers of the leader, and how many there are.",
                 queries=(
-                    Query("sum by (controller) (controller_runtime_active_workers)", "{{controller}} busy"),
-                    Query("sum by (controller) (controller_runtime_max_concurrent_reconciles)", "{{controller}} all"),
+                    Query("max by (controller) (controller_runtime_active_workers)", "{{controller}} busy"),
+                    Query("max by (controller) (controller_runtime_max_concurrent_reconciles)", "{{controller}} all"),
                 ),
             ),
             Panel(
@@ -341,8 +345,18 @@ ROWS: Final = (
             Panel(
                 title="Leadership",
                 meaning="One replica leads, the others stand by.",
+                states=("leads", "stands by"),
+                harmless=True,
                 queries=(Query(f"max by (pod) ({_LEADER})", "{{pod}}"),),
                 kind=Kind.STATES,
+                width=6,
+            ),
+            Panel(
+                title="Versions",
+                meaning="Replicas by version; more than one only during an update.",
+                queries=(Query("sum by (version) (fec_build_info)", "{{version}}"),),
+                stacked=True,
+                width=6,
             ),
             Panel(
                 title="CPU",
@@ -353,6 +367,7 @@ ROWS: Final = (
                         "{{pod}}",
                     ),
                 ),
+                width=6,
             ),
             Panel(
                 title="Memory",
@@ -361,6 +376,7 @@ ROWS: Final = (
                     Query('sum by (pod) (process_resident_memory_bytes{job="failed-execution-cleanup"})', "{{pod}}"),
                 ),
                 unit="bytes",
+                width=6,
             ),
         ),
     ),
