@@ -18,9 +18,7 @@ class RateLimit:
     clients of an account, so that a pause the server asks one of them for is kept by all.
     """
 
-    def __init__(
-        self, per_second: float, *, burst: int = 1, waited: Callable[[float], None] | None = None
-    ) -> None:
+    def __init__(self, per_second: float, *, burst: int = 1, waited: Callable[[float], None] | None = None) -> None:
         """Open the bucket full.
 
         Args:

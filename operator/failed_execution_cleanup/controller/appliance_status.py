@@ -6,7 +6,7 @@ Only reads are made. A part that cannot be looked at because another one is down
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -24,11 +24,14 @@ from failed_execution_cleanup.controller.kubernetes_api import (
     NotFound,
     merge_patch,
 )
+from failed_execution_cleanup.controller.metrics import Metrics
+from failed_execution_cleanup.controller.progress_watch import ProgressWatch
 from failed_execution_cleanup.controller.scanning import ApplianceScanner, Scanned
 from failed_execution_cleanup.resources.appliance import Appliance, ApplianceStatus, Versions
 from failed_execution_cleanup.resources.conditions import Condition, ConditionStatus, set_condition
 from failed_execution_cleanup.resources.identifiers import API_VERSION, APPLIANCE_KIND, FINALIZER
 from failed_execution_cleanup.resources.reasons import ConditionType, Reason
+from failed_execution_cleanup.run.attribution import about
 from failed_execution_cleanup.run.queue import Lane, Result
 
 logger = logging.getLogger(__name__)
@@ -41,6 +44,14 @@ _AUTHENTICATION_CODES: Final = frozenset({1044, 1045, 1142})
 
 _CLIENT_CODES: Final = range(2000, 3000)
 """MariaDB's numbers for a connection that failed or broke, given by the client's side: nobody answered."""
+
+
+_METRIC_NAMES: Final = {
+    ConditionType.DATABASE_REACHABLE: "Database",
+    ConditionType.VOLUME_DAEMON_REACHABLE: "VolumeDaemon",
+    ConditionType.OSSEA_REACHABLE: "OSSEA",
+}
+"""Parts of an appliance as the label `system` of fec_appliance_up names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,8 @@ class ApplianceStatusKeeper:
     claimed: ClaimedAppliances
     events: EventRecorder
     scanner: ApplianceScanner
+    metrics: Metrics = field(default_factory=Metrics)
+    watch: ProgressWatch = field(default_factory=ProgressWatch)
 
     async def reconcile(self, name: str) -> Result:
         """Look at one appliance, write what changed, and come back after its scan interval.
@@ -85,9 +98,14 @@ class ApplianceStatusKeeper:
         Raises:
             KubernetesError: the API server failed; the queue backs off.
         """
+        with self.watch.working(("Appliance", name)), about(appliance=name):
+            return await self._keep(name)
+
+    async def _keep(self, name: str) -> Result:
         try:
             body = await self.api.get(APPLIANCES, None, name)
         except NotFound:
+            self.metrics.forget_appliance(name)
             return Result.done()
         appliance = Appliance.model_validate(body)
         deleting = appliance.metadata.deletion_timestamp is not None
@@ -96,6 +114,9 @@ class ApplianceStatusKeeper:
         if deleting:
             return Result.done()
         findings, status, scanned = await self._look(appliance)
+        self.metrics.looked_at(name, _parts(findings))
+        if scanned.result is not None:
+            self.metrics.scanned(name, scanned.stuck)
         now = datetime.now(UTC)
         conditions = _conditions(appliance, findings, now)
         wanted = status.model_copy(
@@ -196,6 +217,15 @@ class ApplianceStatusKeeper:
         secret = spec.credentials_secret_ref
         keys = f"Secret {self.appliances.namespace}/{secret.name}" if secret is not None else table
         return f"Its address is that of {address}, its keys are those of {keys}."
+
+
+def _parts(findings: list[Finding]) -> dict[str, bool | None]:
+    """Which parts answer as they should, by the name that metrics give them; None: not observed."""
+    return {
+        _METRIC_NAMES[finding.condition]: finding.error is None if finding.observed else None
+        for finding in findings
+        if finding.condition in _METRIC_NAMES
+    }
 
 
 def _agree(appliance: Appliance, oma_vm_ids: tuple[str, ...], shown: set[str]) -> None:

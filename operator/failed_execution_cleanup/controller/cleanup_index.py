@@ -91,7 +91,9 @@ class CleanupIndex:
                 tally[appliance, entry.key[0], entry.state, entry.reason] += 1
                 if entry.state in _GOING_ON:
                     oldest[appliance] = min(entry.since, oldest.get(appliance, entry.since))
-        return CleanupCensus(tuple(CleanupCount(*labels, count) for labels, count in tally.items()), tuple(oldest.items()))
+        return CleanupCensus(
+            tuple(CleanupCount(*labels, count) for labels, count in tally.items()), tuple(oldest.items())
+        )
 
     def __len__(self) -> int:
         return len(self._appliance_of)
@@ -121,7 +123,10 @@ def _entry(body: Mapping[str, Any]) -> IndexedCleanup:
 def _state(status: Mapping[str, Any]) -> tuple[str, str]:
     """State and reason; one that nobody looked at yet is queued."""
     ready = next((c for c in _conditions(status) if c["type"] == ConditionType.READY), None)
-    reason = Reason.QUEUED if ready is None else Reason(ready["reason"])
+    try:
+        reason = Reason.QUEUED if ready is None else Reason(ready["reason"])
+    except ValueError:
+        return "waiting", "Unknown"  # another version wrote it: the next look writes one of ours
     if reason.kind is ReasonKind.HELD:
         return "suspended" if reason is Reason.SUSPENDED else "planned", reason.value
     return reason.kind.value, reason.value

@@ -4,6 +4,13 @@
     GET /readyz    200 if the process does its part: leader or standby, and the Kubernetes API answers
 
 Both answer `{"status": "ok"|"failing", "checks": {<name>: {"ok": bool, "detail": str}}}`, with 503 when failing.
+A probe that gets no answer in time has failed. So a blocked event loop needs no check of its own: it answers nobody, and `loop_watch`
+logs where it hangs. A liveness probe should allow for a busy machine (timeoutSeconds 5, failureThreshold 3), a readiness probe for the
+time a check may take.
+
+    liveness    the tasks that work live; no worker is silent for longer than anything it does may take (`progress_watch`)
+    readiness   leader, or standby that sees the Lease; the Kubernetes API answers. Trouble of an appliance is not ours.
+
 Start the server before Kopf takes the loop, so that a process that waits for the leadership answers too.
 """
 

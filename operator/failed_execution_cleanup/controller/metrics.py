@@ -1,6 +1,19 @@
 """All metrics of the process, in one registry. Names follow controller-runtime and client-go where they mean the same.
 
 Labels are few and bounded: systems, commands, reasons, phases, appliances and namespaces, never a VM or a job.
+
+    appliance            name of the Appliance resource
+    namespace            of the cleanups; a scrape must keep it (`honorLabels`)
+    controller, name     `failedexecutioncleanup` or `appliance`: whose reconciles and queue; for the leader: name of the Lease
+    priority             lane of a queue, the most urgent first: deletion, change, retry, startup, drift
+    system               of requests: `OSSEA`, `Volume Daemon`; of fec_appliance_up: `Database`, `VolumeDaemon`, `OSSEA`
+    command              OSSEA's command, or method and path of the daemon without ids
+    outcome              HTTP status of the answer, or the class of the failure: NotExecuted, Untrusted, Unavailable, Unknown, Cancelled
+    operation            of a stuck failover: `test` or `live`
+    state                of cleanups: working, waiting, stalled, suspended, planned, finished
+    reason               of the condition Ready (docs/reasons)
+    phase                as in status.phases
+
 `docs/reference/metrics.md` is generated from here.
 """
 
@@ -8,7 +21,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,11 +30,20 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from failed_execution_cleanup import __version__
 from failed_execution_cleanup.appliance.calls import Call
+from failed_execution_cleanup.resources.appliance import StuckJob
+from failed_execution_cleanup.resources.cleanup import CleanupStatus, JobType, PhaseState
+from failed_execution_cleanup.resources.conditions import get_condition
+from failed_execution_cleanup.resources.reasons import ConditionType
+from failed_execution_cleanup.run.cleanup import Taken
 from failed_execution_cleanup.run.queue import Lane, WorkQueue
 
 CONTROLLER: Final = "failedexecutioncleanup"
 """Value of the label `controller`, and of `name` for the queue of cleanups."""
+
+APPLIANCE_CONTROLLER: Final = "appliance"
+"""The same for Appliances."""
 
 _QUICK: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _LONG: Final = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0)
@@ -44,7 +66,7 @@ class CleanupCensus:
 
     Attributes:
         counts: one entry for each combination that occurs.
-        oldest_unfinished: creation time of the oldest unfinished cleanup of each appliance, in seconds since the epoch.
+        oldest_unfinished: since when the oldest cleanup of each appliance works or waits, in seconds since the epoch.
     """
 
     counts: tuple[CleanupCount, ...] = ()
@@ -58,6 +80,8 @@ class Metrics:
         """Create all metrics at zero, in a registry of their own."""
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        self.unfinished = Unfinished()
+        registry.register(self.unfinished)
         self.reconciles = Counter(
             "controller_runtime_reconcile",
             "Looks at cleanups by result: success, requeue_after (it comes back by itself), error.",
@@ -109,6 +133,10 @@ class Metrics:
             buckets=_LONG,
             registry=registry,
         )
+        self.build_info = Gauge(
+            "fec_build_info", "1, with the version of this software.", ("version",), registry=registry
+        )
+        self.build_info.labels(__version__).set(1)
         self.leader = Gauge(
             "leader_election_master_status", "1 while this process leads, else 0.", ("name",), registry=registry
         )
@@ -133,13 +161,13 @@ class Metrics:
         )
         self.appliance_up = Gauge(
             "fec_appliance_up",
-            "1 while a part of an appliance answers as it should, else 0 (Database, VolumeDaemon, OSSEA).",
+            "1 while a part of an appliance answers as it should, 0 while not, absent while nobody can tell.",
             ("appliance", "system"),
             registry=registry,
         )
         self.stuck_vms = Gauge(
             "fec_stuck_vms",
-            "VMs with a failed job that nobody cleans up, by operation, as of the last scan.",
+            "VMs with a failed job and no cleanup for it, by operation (test, live), as of the last scan.",
             ("appliance", "operation"),
             registry=registry,
         )
@@ -185,6 +213,48 @@ class Metrics:
 
         return count
 
+    def throttled(self, appliance: str, system: str) -> Callable[[float], None]:
+        """Return the listener that adds up how long the requests to a system waited for their turn."""
+        return self.throttled_seconds.labels(appliance, system).inc
+
+    def claimed(self, appliance: str) -> Callable[[Taken], None]:
+        """Return the listener that counts the claims taken on an appliance."""
+        return lambda how: self.claims.labels(appliance, how.value).inc()
+
+    def cleanup_changed(self, appliance: str, before: CleanupStatus, after: CleanupStatus) -> None:
+        """Measure the phases and the run that ended between two statuses of a cleanup."""
+        ended_before = {(phase.name, phase.completed_at) for phase in before.phases}
+        for phase in after.phases:
+            if phase.state is not PhaseState.COMPLETED or (phase.name, phase.completed_at) in ended_before:
+                continue
+            if phase.started_at is not None and phase.completed_at is not None:
+                seconds = (phase.completed_at - phase.started_at).total_seconds()
+                self.phase_seconds.labels(appliance, phase.name.value).observe(seconds)
+        ready = get_condition(after.conditions, ConditionType.READY)
+        if ready is None or after.completed_at is None or after.completed_at == before.completed_at:
+            return
+        self.finished.labels(appliance, ready.reason).inc()
+        if after.started_at is not None:
+            self.cleanup_seconds.labels(appliance).observe((after.completed_at - after.started_at).total_seconds())
+
+    def looked_at(self, appliance: str, parts: Mapping[str, bool | None]) -> None:
+        """Tell which parts of an appliance answer as they should; None: nobody can tell."""
+        for system, answers in parts.items():
+            if answers is None:
+                self.appliance_up.remove_by_labels({"appliance": appliance, "system": system})
+            else:
+                self.appliance_up.labels(appliance, system).set(answers)
+
+    def scanned(self, appliance: str, stuck: Iterable[StuckJob]) -> None:
+        """Tell what a complete scan of an appliance found, now."""
+        vms: dict[JobType, set[str]] = {type_: set() for type_ in JobType}
+        for job in stuck:
+            if job.type is not None and job.cleanup is None:
+                vms[job.type].add(job.context_id or job.vm_name)
+        for type_, found in vms.items():
+            self.stuck_vms.labels(appliance, type_.value).set(len(found))
+        self.last_scan.labels(appliance).set_to_current_time()
+
     def forget_appliance(self, appliance: str) -> None:
         """Drop the gauges of an appliance that is gone; what was counted stays."""
         for gauge in (self.appliance_up, self.stuck_vms, self.last_scan):
@@ -197,8 +267,7 @@ class QueueMetrics:
     def __init__(self, metrics: Metrics, name: str) -> None:
         """Count the queue under `name`."""
         self._metrics, self._name = metrics, name
-        self._begun: dict[object, float] = {}
-        metrics.registry.register(_Unfinished(name, self._begun))
+        self._begun: dict[object, float] = metrics.unfinished.of(name)
 
     def added(self, lane: Lane) -> None:
         """Count a key that was added."""
@@ -231,11 +300,15 @@ class QueueMetrics:
 
 
 class QueueDepth(Collector):
-    """Depth and oldest wait of a queue, read when they are asked for."""
+    """Depth and oldest wait of queues, read when they are asked for. One for all queues: a family is told only once."""
 
     def __init__(self, name: str, queue: WorkQueue[Any]) -> None:
         """Read from the queue when collected."""
-        self._name, self._queue = name, queue
+        self._queues: dict[str, WorkQueue[Any]] = {name: queue}
+
+    def add(self, name: str, queue: WorkQueue[Any]) -> None:
+        """Read from one more queue."""
+        self._queues[name] = queue
 
     def collect(self) -> Iterator[Metric]:
         """One sample for each lane."""
@@ -244,10 +317,11 @@ class QueueDepth(Collector):
         wait = GaugeMetricFamily(
             "fec_queue_oldest_wait_seconds", "Time the longest waiting key of a lane has waited.", labels=labels
         )
-        for lane, count in self._queue.depth.items():
-            depth.add_metric((self._name, lane.name.lower()), count)
-        for lane, seconds in self._queue.oldest_wait.items():
-            wait.add_metric((self._name, lane.name.lower()), seconds)
+        for name, queue in self._queues.items():
+            for lane, count in queue.depth.items():
+                depth.add_metric((name, lane.name.lower()), count)
+            for lane, seconds in queue.oldest_wait.items():
+                wait.add_metric((name, lane.name.lower()), seconds)
         yield depth
         yield wait
 
@@ -275,7 +349,7 @@ class Census(Collector):
         yield cleanups
         oldest = GaugeMetricFamily(
             "fec_oldest_unfinished_cleanup_timestamp_seconds",
-            "Creation time of the oldest unfinished cleanup of an appliance, in seconds since the epoch.",
+            "When the oldest cleanup of an appliance that works or waits was created or its run began, in seconds since the epoch.",
             labels=("appliance",),
         )
         for appliance, created in census.oldest_unfinished:
@@ -283,24 +357,30 @@ class Census(Collector):
         yield oldest
 
 
-class _Unfinished(Collector):
-    """Work that has begun and not ended."""
+class Unfinished(Collector):
+    """Work that has begun and not ended, by queue."""
 
-    def __init__(self, name: str, begun: dict[object, float]) -> None:
-        self._name, self._begun = name, begun
+    def __init__(self) -> None:
+        self._begun: dict[str, dict[object, float]] = {}
+
+    def of(self, name: str) -> dict[object, float]:
+        """Monotonic time at which each key's work began, for the listener of a queue to keep."""
+        return self._begun.setdefault(name, {})
 
     def collect(self) -> Iterator[Metric]:
+        """One sample for each queue."""
         now = time.monotonic()
-        ages = [now - begun for begun in self._begun.values()]
         total = GaugeMetricFamily(
             "workqueue_unfinished_work_seconds", "Sum of the time of all work that has not ended.", labels=("name",)
         )
-        total.add_metric((self._name,), sum(ages))
-        yield total
         longest = GaugeMetricFamily(
             "workqueue_longest_running_processor_seconds",
             "Time of the longest work that has not ended.",
             labels=("name",),
         )
-        longest.add_metric((self._name,), max(ages, default=0.0))
+        for name, begun in self._begun.items():
+            ages = [now - at for at in begun.values()]
+            total.add_metric((name,), sum(ages))
+            longest.add_metric((name,), max(ages, default=0.0))
+        yield total
         yield longest

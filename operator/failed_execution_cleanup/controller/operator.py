@@ -19,6 +19,7 @@ import kopf
 
 from failed_execution_cleanup.controller.appliance_status import ApplianceStatusKeeper
 from failed_execution_cleanup.controller.appliances import Appliances
+from failed_execution_cleanup.controller.call_log import CallLog
 from failed_execution_cleanup.controller.claimed_appliances import ClaimedAppliances
 from failed_execution_cleanup.controller.cleanup_index import CleanupIndex
 from failed_execution_cleanup.controller.drift_writer import DriftWriter
@@ -30,8 +31,19 @@ from failed_execution_cleanup.controller.health import (
     serve,
     task_check,
 )
+from failed_execution_cleanup.controller.http_pages import add_calls, add_metrics
 from failed_execution_cleanup.controller.kubernetes_api import KubernetesApi
 from failed_execution_cleanup.controller.leadership import LeaderElection
+from failed_execution_cleanup.controller.loop_watch import watched_loop
+from failed_execution_cleanup.controller.metrics import (
+    APPLIANCE_CONTROLLER,
+    CONTROLLER,
+    Census,
+    Metrics,
+    QueueDepth,
+    QueueMetrics,
+)
+from failed_execution_cleanup.controller.progress_watch import ProgressWatch
 from failed_execution_cleanup.controller.queue_positions import QueuePositions
 from failed_execution_cleanup.controller.reconcile import Key, Reconciler
 from failed_execution_cleanup.controller.retention import Retention
@@ -45,6 +57,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_NAME = "failed-execution-cleanup"
 DRAIN_SECONDS = 20.0
+_APPLIANCE_WORKERS = 2
 
 
 async def run_operator(settings: OperatorSettings) -> int:
@@ -65,12 +78,14 @@ async def run_operator(settings: OperatorSettings) -> int:
             renew_seconds=settings.lease_seconds * 2 / 3,
             retry_seconds=min(2.0, settings.lease_seconds / 6),
         )
-        queue: WorkQueue[Key] = WorkQueue(default_limit=10)
+        metrics, progress = Metrics(), ProgressWatch()
+        calls = CallLog(metrics, progress)
+        queue: WorkQueue[Key] = WorkQueue(default_limit=10, listener=QueueMetrics(metrics, CONTROLLER))
         claimed = ClaimedAppliances(api)
         leaving = asyncio.Event()
         reconciler = Reconciler(
             api=api,
-            appliances=Appliances(api, settings.namespace, settings.http_timeout_seconds),
+            appliances=Appliances(api, settings.namespace, settings.http_timeout_seconds, calls),
             events=EventRecorder(api, settings.identity),
             queue=queue,
             identity=settings.identity,
@@ -79,25 +94,42 @@ async def run_operator(settings: OperatorSettings) -> int:
             claimed=claimed,
             leaving=leaving,
             docs_url=settings.docs_url,
+            metrics=metrics,
+            watch=progress,
         )
         workers: asyncio.Task[None] = asyncio.create_task(
             work(queue, reconciler.reconcile, settings.workers), name="workers"
         )
-        appliances: WorkQueue[str] = WorkQueue()
+        appliances: WorkQueue[str] = WorkQueue(listener=QueueMetrics(metrics, APPLIANCE_CONTROLLER))
         index = CleanupIndex()
         drift = DriftWriter(api, reconciler.events, queue)
         scanner = ApplianceScanner(
             api, index, reconciler.events, drift, settings.namespace, watched=settings.watch_namespaces
         )
-        keeper = ApplianceStatusKeeper(api, reconciler.appliances, claimed, reconciler.events, scanner)
-        lookers: asyncio.Task[None] = asyncio.create_task(work(appliances, keeper.reconcile, 2), name="appliances")
+        keeper = ApplianceStatusKeeper(
+            api, reconciler.appliances, claimed, reconciler.events, scanner, metrics, progress
+        )
+        lookers: asyncio.Task[None] = asyncio.create_task(
+            work(appliances, keeper.reconcile, _APPLIANCE_WORKERS), name="appliances"
+        )
         retention = Retention(api)
-        watchmen: asyncio.Task[None] = asyncio.create_task(_together(retention, QueuePositions(api, queue)))
+        watchmen: asyncio.Task[None] = asyncio.create_task(
+            _together(retention, QueuePositions(api, queue)), name="retention and queue positions"
+        )
         application = health_application(
-            live={"workers": task_check(workers, lookers, watchmen)},
+            live={"workers": task_check(workers, lookers, watchmen), "progress": progress.check()},
             ready={"leadership": leadership_check(election), "kubernetes": api_check(api)},
         )
-        async with serve(application, settings.health_host, settings.health_port):
+        metrics.leader.labels(LEASE_NAME).set_function(lambda: election.leading)
+        metrics.max_workers.labels(CONTROLLER).set(settings.workers)
+        metrics.max_workers.labels(APPLIANCE_CONTROLLER).set(_APPLIANCE_WORKERS)
+        depth = QueueDepth(CONTROLLER, queue)
+        depth.add(APPLIANCE_CONTROLLER, appliances)
+        metrics.registry.register(depth)
+        metrics.registry.register(Census(index.census))
+        add_metrics(application, metrics.registry)
+        add_calls(application, calls.recent)
+        async with watched_loop(), serve(application, settings.health_host, settings.health_port):
             if not await _acquire(election):
                 for task in (workers, lookers, watchmen):
                     task.cancel()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -19,6 +19,8 @@ from failed_execution_cleanup.controller.appliances import Appliances
 from failed_execution_cleanup.controller.claimed_appliances import ApplianceGone, ClaimedAppliances
 from failed_execution_cleanup.controller.events import EventRecorder, ObjectReference
 from failed_execution_cleanup.controller.kubernetes_api import CLEANUPS, KubernetesApi, NotFound
+from failed_execution_cleanup.controller.metrics import Metrics
+from failed_execution_cleanup.controller.progress_watch import ProgressWatch
 from failed_execution_cleanup.controller.projection import is_finished
 from failed_execution_cleanup.controller.reason_link import DOCS_URL
 from failed_execution_cleanup.controller.reporter import ResourceReporter, corrects_drift, order_of
@@ -31,6 +33,7 @@ from failed_execution_cleanup.resources.cleanup import CleanupStatus, FailedExec
 from failed_execution_cleanup.resources.conditions import ConditionStatus, get_condition
 from failed_execution_cleanup.resources.identifiers import FINALIZER
 from failed_execution_cleanup.resources.reasons import ConditionType
+from failed_execution_cleanup.run.attribution import about
 from failed_execution_cleanup.run.cleanup import Cleanup, Limits, job_mismatch
 from failed_execution_cleanup.run.order import Progress
 from failed_execution_cleanup.run.queue import Lane, Result, WorkQueue
@@ -76,6 +79,8 @@ class Reconciler:
     claimed: ClaimedAppliances
     leaving: asyncio.Event
     docs_url: str = DOCS_URL
+    metrics: Metrics = field(default_factory=Metrics)
+    watch: ProgressWatch = field(default_factory=ProgressWatch)
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one cleanup as far as it goes now.
@@ -95,13 +100,17 @@ class Reconciler:
         settled = not ours and is_settled(cleanup) and not corrects_drift(cleanup)
         if (deleting and not ours) or (not deleting and settled):
             return Result.done()
-        return await self._work(key, writer, ObjectReference.of(body))
+        appliance, vm = cleanup.spec.appliance_ref.name, cleanup.spec.vm_name
+        with self.watch.working(key), about(resource=f"{namespace}/{name}", appliance=appliance, vm=vm):
+            return await self._work(key, writer, ObjectReference.of(body))
 
     async def _work(self, key: Key, writer: StatusWriter, regarding: ObjectReference) -> Result:
         cleanup = writer.cleanup
         notes: list[asyncio.Task[None]] = []
 
         def told(before: CleanupStatus, after: CleanupStatus) -> None:
+            self.watch.sign()
+            self.metrics.cleanup_changed(cleanup.spec.appliance_ref.name, before, after)
             for note in transitions(before, after):
                 record = self.events.record(regarding, note.type, note.reason, note.action, note.note)
                 notes.append(asyncio.create_task(record))
@@ -144,7 +153,9 @@ class Reconciler:
             reporter.hold_appliance = lambda resuming: self.claimed.ensure(name, resuming=resuming)
             async with self.claimed.held(name):
                 settings = settings_of(appliance.spec)
-                progress = await Cleanup(doors, settings, self.identity, reporter, self.limits, self.leaving).run()
+                claimed = self.metrics.claimed(name)
+                run = Cleanup(doors, settings, self.identity, reporter, self.limits, self.leaving, claimed)
+                progress = await run.run()
             if reporter.began and not progress.handed_over:
                 await self.claimed.try_to_let_go(name, doors.database)
             return progress

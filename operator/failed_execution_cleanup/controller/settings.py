@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Literal
 from uuid import uuid4
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from failed_execution_cleanup.access.claim_settings import ClaimSettings
+from failed_execution_cleanup.controller.logs import LogFormat, LogLevel
 from failed_execution_cleanup.controller.reason_link import DOCS_URL
 
 
@@ -44,10 +44,10 @@ class OperatorSettings(ClaimSettings):
     """Cleanups looked at side by side, over all appliances."""
 
     health_host: str = "127.0.0.1"
-    """Address of /healthz and /readyz."""
+    """Address of /healthz, /readyz and /metrics."""
 
     health_port: int = Field(default=8080, ge=0, le=65535)
-    """Port of /healthz and /readyz; 0 takes a free one."""
+    """Port of /healthz, /readyz and /metrics; 0 takes a free one."""
 
     lease_seconds: int = Field(default=15, ge=3, le=300)
     """How long an unrenewed leadership lasts."""
@@ -58,8 +58,8 @@ class OperatorSettings(ClaimSettings):
     docs_url: str = DOCS_URL
     """Address of the folder with the pages of the reasons; messages that a person must act on end with a link to it. Empty: no link."""
 
-    log_format: Literal["full", "json"] = "full"
-    """Human-readable or JSON lines."""
+    log_format: LogFormat = "human"
+    """`human`: text; `json`: one object a line."""
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severity that is logged."""
+    log_level: LogLevel = "INFO"
+    """Least severity of this software's own records: DEBUG, INFO, WARNING or ERROR; libraries log warnings and errors only."""

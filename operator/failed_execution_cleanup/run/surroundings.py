@@ -43,12 +43,17 @@ class Surroundings:
 
     def wish(self, order: Order, job_id: str | None) -> Wish:
         """The order as the core wants it."""
-        return Wish(
-            job_id=job_id,
-            waivers=order.waivers,
-            stopping=order.stopping,
-            deadline=order.deadline,
-            execute=order.execute,
-            approved_plan=order.approved_plan,
-            settings=self.settings,
-        )
+        return wish_of(order, job_id, self.settings)
+
+
+def wish_of(order: Order, job_id: str | None, settings: Settings) -> Wish:
+    """An order as the core wants it."""
+    return Wish(
+        job_id=job_id,
+        waivers=order.waivers,
+        stopping=order.stopping,
+        deadline=order.deadline,
+        execute=order.execute,
+        approved_plan=order.approved_plan,
+        settings=settings,
+    )

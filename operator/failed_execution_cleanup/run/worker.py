@@ -331,7 +331,12 @@ class Worker:
                 await lock.remove_stale_mapping(stored, volume_id, action.vm_id or "", operation_limit=limit)
             case Kind.CLOSE_INCIDENT if action.closing is not None:
                 await lock.close_incident(stored, action.closing)
-        told = {"transition": "write", "phase": action.phase.value, "action": action.kind.value, "object": action.object}
+        told = {
+            "transition": "write",
+            "phase": action.phase.value,
+            "action": action.kind.value,
+            "object": action.object,
+        }
         logger.info("Rows written", extra=told)
         await self._log("INFO", action.why, action)
 

@@ -83,3 +83,10 @@ async def test_requests_inside_the_limit_may_overlap() -> None:
 async def test_a_limit_that_lets_nothing_through_is_a_mistake(per_second: float, burst: int) -> None:
     with pytest.raises(ValueError, match="positive rate"):
         RateLimit(per_second, burst=burst)
+
+
+async def test_who_waited_tells_how_long() -> None:
+    waited: list[float] = []
+    limit = RateLimit(10, burst=2, waited=waited.append)
+    await asyncio.gather(*(enter(limit, []) for _ in range(4)))
+    assert waited == pytest.approx([0.1, 0.2])

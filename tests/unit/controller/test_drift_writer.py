@@ -40,7 +40,14 @@ def cleanup(name: str = "pg1", *, policy: str = "Report", drifted: str | None = 
     return {
         "apiVersion": "failover.ossea.io/v1alpha1",
         "kind": "FailedExecutionCleanup",
-        "metadata": {"namespace": "dr", "name": name, "uid": f"uid-{name}", "generation": 1, "resourceVersion": "7"},
+        "metadata": {
+            "namespace": "dr",
+            "name": name,
+            "uid": f"uid-{name}",
+            "generation": 1,
+            "resourceVersion": "7",
+            "creationTimestamp": "2026-03-01T11:00:00Z",
+        },
         "spec": {"vmName": name, "applianceRef": {"name": "oma"}, "driftPolicy": policy},
         "status": {
             "observedGeneration": 1,

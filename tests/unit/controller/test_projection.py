@@ -45,6 +45,7 @@ NOW = UTC_DIGITS.replace(tzinfo=UTC)
 CREATED = LOCAL_DIGITS - timedelta(hours=5)
 OMA, TEST_VM = "vm-oma", "vm-test"
 SNAPSHOT = "snap-1"
+VALIDATED = StepRow(1, 1, "validation", "completed", CREATED, CREATED, None)
 
 
 def cleanup(
@@ -72,7 +73,7 @@ def mapping(volume_id: str) -> MappingRow:
 
 def clean_world() -> World:
     """A VM whose only test failover failed and was cleaned up: all is as wanted."""
-    step = StepRow(1, 1, "virtio-driver-injection", "completed", CREATED, CREATED, None)
+    steps = (VALIDATED, StepRow(2, 2, "virtio-driver-injection", "completed", CREATED, CREATED, None))
     records = Records(
         clock=Clock(local=LOCAL_DIGITS, utc=UTC_DIGITS),
         oma_vm_ids=(OMA,),
@@ -80,7 +81,7 @@ def clean_world() -> World:
         failovers=(FailoverRow(7, "job-1", "test", "failed", "pgtest1", None, None, CREATED, CREATED),),
         tracking=(
             TrackingRow(
-                "job-1", "failover", "unified-test-failover", "failed", "ctx-1", None, None, CREATED, CREATED, (step,)
+                "job-1", "failover", "unified-test-failover", "failed", "ctx-1", None, None, CREATED, CREATED, steps
             ),
         ),
         replications=(),
@@ -110,7 +111,8 @@ def clean_world() -> World:
 def broken_world(*, injected: bool = True) -> World:
     """Driver injection hung five hours ago: a test VM holds the OS disk, its snapshot is left, the rows are open."""
     world = clean_world()
-    steps = (StepRow(1, 1, "virtio-driver-injection", "running", CREATED, None, None),) if injected else ()
+    injection = StepRow(2, 2, "virtio-driver-injection", "running", CREATED + timedelta(minutes=5), None, None)
+    steps = (VALIDATED, injection) if injected else ()
     job = replace(world.records.failovers[0], status="creating_vm", destination_vm_id=TEST_VM, completed_at=None)
     records = replace(
         world.records,
@@ -119,7 +121,12 @@ def broken_world(*, injected: bool = True) -> World:
         tracking=(replace(world.records.tracking[0], status="running", completed_at=None, steps=steps),),
         syncs=world.records.syncs[:1],
         volumes=(
-            replace(world.records.volumes[0], snapshot_id=SNAPSHOT, snapshot_status="ready"),
+            replace(
+                world.records.volumes[0],
+                snapshot_id=SNAPSHOT,
+                snapshot_created_at=CREATED + timedelta(minutes=1),
+                snapshot_status="ready",
+            ),
             world.records.volumes[1],
         ),
     )

@@ -40,6 +40,7 @@ from failed_execution_cleanup.run.queue import WorkQueue
 NOW: Final = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 EXECUTE: Final = {"action": "Execute", "namespace": "dr"}
 CLOSED: Final = {"name": "never", "start": "00:00", "end": "00:01", "timeZone": "UTC", "days": ["Mon"]}
+CREATED = "2026-01-31T10:00:00Z"
 
 
 class ApiServer:
@@ -169,7 +170,7 @@ async def test_what_was_created_before_and_is_gone_was_dismissed() -> None:
 
 async def test_one_that_a_person_made_is_enough() -> None:
     by_hand = {
-        "metadata": {"namespace": "elsewhere", "name": "by-hand", "uid": "u"},
+        "metadata": {"namespace": "elsewhere", "name": "by-hand", "uid": "u", "creationTimestamp": CREATED},
         "spec": {"vmName": "vm1", "applianceRef": {"name": "oma"}},
     }
     api = ApiServer(by_hand)
@@ -181,7 +182,7 @@ async def test_one_that_the_watch_has_not_shown_yet_is_found_before_another_is_m
     api = ApiServer()
     scanner = scanner_on(api)
     api.cleanups["late"] = {
-        "metadata": {"namespace": "dr", "name": "late", "uid": "u"},
+        "metadata": {"namespace": "dr", "name": "late", "uid": "u", "creationTimestamp": CREATED},
         "spec": {"vmName": "other", "failoverJobID": "job-1", "applianceRef": {"name": "oma"}},
     }
     await scanner.follow_up(appliance(EXECUTE), stored(), Scanned(ScanResult(stuck=(failover(1),)), creating=True))
