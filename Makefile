@@ -69,7 +69,7 @@ test: check cluster monitoring  ## All tests, with real kube-apiserver and Maria
 	$(BIN)/pytest -n auto -m exhaustive tests/model
 
 cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
-	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/breakglass tests/gitops tests/detection tests/demo
+	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/visible tests/breakglass tests/gitops tests/detection tests/demo
 
 crash-full: control-plane mariadb  ## Kill the operator at every mutating call and write docs/crash-record.md (hours; ARGS=--minutes 60)
 	$(BIN)/python -m tests.crash.full $(ARGS)

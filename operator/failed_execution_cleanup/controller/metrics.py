@@ -32,8 +32,9 @@ from prometheus_client.registry import Collector
 
 from failed_execution_cleanup import __version__
 from failed_execution_cleanup.appliance.calls import Call
+from failed_execution_cleanup.recovery.reasons import FINAL_FAILURES, SUCCESSES
 from failed_execution_cleanup.resources.appliance import StuckJob
-from failed_execution_cleanup.resources.cleanup import CleanupStatus, JobType, PhaseState
+from failed_execution_cleanup.resources.cleanup import CleanupStatus, JobType, PhaseName, PhaseState
 from failed_execution_cleanup.resources.conditions import get_condition
 from failed_execution_cleanup.resources.reasons import ConditionType
 from failed_execution_cleanup.run.cleanup import Taken
@@ -238,7 +239,17 @@ class Metrics:
             self.cleanup_seconds.labels(appliance).observe((after.completed_at - after.started_at).total_seconds())
 
     def looked_at(self, appliance: str, parts: Mapping[str, bool | None]) -> None:
-        """Tell which parts of an appliance answer as they should; None: nobody can tell."""
+        """Tell which parts of an appliance answer as they should; None: nobody can tell.
+
+        What is counted begins at 0 here: a counter that is born at 1 hides its first event from `increase()`.
+        """
+        for how in Taken:
+            self.claims.labels(appliance, how.value)
+        for phase in PhaseName:
+            self.phase_seconds.labels(appliance, phase.value)
+        for reason in SUCCESSES | FINAL_FAILURES:
+            self.finished.labels(appliance, reason.value)
+        self.cleanup_seconds.labels(appliance)
         for system, answers in parts.items():
             if answers is None:
                 self.appliance_up.remove_by_labels({"appliance": appliance, "system": system})

@@ -67,6 +67,7 @@ def order_of(cleanup: FailedExecutionCleanup, allowed: frozenset[str]) -> Order:
         approved_plan=cleanup.approved_plan,
         correcting=corrects_drift(cleanup),
         stopping=cleanup.suspended or cleanup.metadata.deletion_timestamp is not None,
+        note=spec.note,
     )
 
 

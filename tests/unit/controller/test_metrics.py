@@ -166,3 +166,11 @@ def test_claims_and_throttling_are_added_up() -> None:
         metrics.throttled("default", "OSSEA")(seconds)
     assert sample(metrics, "fec_claims_total", appliance="default", how="takeover") == 1
     assert sample(metrics, "fec_appliance_throttled_seconds_total", appliance="default", system="OSSEA") == 2
+
+
+def test_what_is_counted_begins_at_zero_so_that_the_first_event_is_an_increase() -> None:
+    metrics = Metrics()
+    metrics.looked_at("default", {"Database": True})
+    assert sample(metrics, "fec_claims_total", appliance="default", how="takeover") == 0
+    assert sample(metrics, "fec_cleanups_finished_total", appliance="default", reason="CleanedDataSuspect") == 0
+    assert sample(metrics, "fec_cleanup_phase_duration_seconds_count", appliance="default", phase="detach-volumes") == 0

@@ -345,7 +345,7 @@ def test_times_of_the_database_become_utc() -> None:
     job = project(cleanup(), progress_of(broken_world()), NOW).failed_job
     assert job is not None
     assert job.started_at == NOW - timedelta(hours=5)
-    assert job.stuck_since == NOW - timedelta(hours=5)
+    assert job.stuck_since == NOW - timedelta(hours=4, minutes=55)
     assert (job.id, job.type, job.last_step, job.state) == ("job-1", "test", "virtio-driver-injection", "creating_vm")
 
 
