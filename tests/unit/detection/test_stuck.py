@@ -29,7 +29,7 @@ def test_what_is_told_names_vm_job_step_and_the_last_sign_of_life_with_its_zone(
         vcenter_host="vc01",
         live=False,
         operation="test failover",
-        since=NOW.replace(tzinfo=UTC) - timedelta(hours=2) + timedelta(minutes=3),
+        since=NOW.replace(tzinfo=UTC) - timedelta(hours=2) + timedelta(minutes=12),
         last_step="virtio-driver-injection",
         reason=None,
     )
@@ -37,7 +37,7 @@ def test_what_is_told_names_vm_job_step_and_the_last_sign_of_life_with_its_zone(
 
 def test_job_counts_as_stuck_from_the_very_moment_its_silence_is_long_enough() -> None:
     scene = leftover("F11")
-    last = local(timedelta(hours=2)) + timedelta(minutes=3)
+    last = local(timedelta(hours=2)) + timedelta(minutes=12)
     scene.now = _utc(scene, last) + QUICK.stuck_after - timedelta(seconds=1)
     assert judged(scene) is None
     scene.now += timedelta(seconds=1)
