@@ -485,7 +485,8 @@ def _history(case: _Case) -> tuple[Run, ...]:
         result=memory.finished or decision.reason.value,
         message=decision.message,
     )
-    if any(past.started_at == run.started_at for past in history):
+    # Times are stored in whole seconds, and a run may be shorter than that.
+    if any((past.started_at, past.requested_at) == (run.started_at, run.requested_at) for past in history):
         return history
     return (run, *history)[:MAX_HISTORY]
 
