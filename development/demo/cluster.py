@@ -149,7 +149,9 @@ class Cluster:
                 self._custom.patch_namespaced_custom_object(*where, {"metadata": {"finalizers": None}})
                 self._custom.delete_namespaced_custom_object(*where)
         with suppress(ApiException, HTTPError):
-            self._custom.delete_cluster_custom_object(_GROUP, _VERSION, _PLURALS["Appliance"], self.names.appliance)
+            appliance = (_GROUP, _VERSION, _PLURALS["Appliance"], self.names.appliance)
+            self._custom.patch_cluster_custom_object(*appliance, {"metadata": {"finalizers": None}})
+            self._custom.delete_cluster_custom_object(*appliance)
         for namespace in (self.names.namespace, self.names.operator_namespace):
             with suppress(ApiException, HTTPError):
                 core.delete_namespace(namespace)
