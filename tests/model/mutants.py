@@ -295,7 +295,7 @@ MUTANTS: Final = (
         ("tests/model/test_replay.py::test_a_snapshot_is_kept_when_its_volume_left_the_appliance_before_the_request",),
     ),
     Mutant(
-        3,
+        13,
         "a snapshot of what the failover wrote counts as a restore point",
         f"{CORE}.restore_points",
         (("return None if written_before(oldest, records, incident, volume) else oldest", "return oldest"),),
