@@ -37,7 +37,6 @@ def twin(stand: Stand) -> str:
     name = f"{stand.appliance}-twin"
     stand.start_operator(
         FEC_APPLIANCES=json.dumps([stand.appliance, name]),
-        FEC_LEASE_SECONDS="30",
         FEC_WATCH_NAMESPACES=json.dumps([stand.namespace, stand.operator_namespace]),
     )
     return name

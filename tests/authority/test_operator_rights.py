@@ -84,12 +84,12 @@ def worked(stand: Stand) -> Stand:
     It watches all namespaces first and then only the named ones, which takes other rights.
     """
     built = stand.build("F11", "pgtest1", disks=2)
-    everywhere = stand.start_operator(FEC_WATCH_NAMESPACES="[]", FEC_LEASE_SECONDS="30")
+    everywhere = stand.start_operator(FEC_WATCH_NAMESPACES="[]")
     stand.apply_cleanup("pgtest1", "pgtest1")
     assert condition(stand.wait_for("pgtest1", "Ready"), "Ready") == ("True", "Cleaned")
     assert_replica(stand, built)
     everywhere.stop(grace_seconds=20)
-    stand.start_operator(FEC_LEASE_SECONDS="30")
+    stand.start_operator()
     stand.apply_cleanup("again", "pgtest1", ttlSecondsAfterFinished=0)
     stand.wait_until_gone("again")
     return stand

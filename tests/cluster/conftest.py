@@ -27,7 +27,7 @@ def namespace(control_plane: ControlPlane) -> str:
 def stand(control_plane: ControlPlane, mariadb: MariaDB) -> Iterator[Stand]:
     """An appliance on MariaDB and its operator; shared, so build VMs with names of the test's own."""
     with Stand(control_plane, mariadb.create_database(f"oma_{uuid.uuid4().hex[:12]}")) as running:
-        running.start_operator(FEC_LEASE_SECONDS="30")
+        running.start_operator()
         yield running
 
 
@@ -35,7 +35,7 @@ def stand(control_plane: ControlPlane, mariadb: MariaDB) -> Iterator[Stand]:
 def sqlite_stand(control_plane: ControlPlane) -> Iterator[Stand]:
     """An appliance on SQLite and its operator; shared, so build VMs with names of the test's own."""
     with Stand(control_plane) as running:
-        running.start_operator(FEC_LEASE_SECONDS="30")
+        running.start_operator()
         yield running
 
 

@@ -155,7 +155,7 @@ def stand(control_plane: ControlPlane, mariadb: MariaDB) -> Iterator[Stand]:
         # Of several Appliances on one database only the eldest is ready.
         running.kubectl("delete", f"appliance/{running.appliance}")
         names = [f"{running.appliance}-{case}" for case in (*CASES, "sound")]
-        running.start_operator(FEC_APPLIANCES=json.dumps(names), FEC_LEASE_SECONDS="30")
+        running.start_operator(FEC_APPLIANCES=json.dumps(names))
         yield running
 
 

@@ -88,7 +88,7 @@ def test_stuck_failovers_are_told_and_nothing_is_touched(stand: Stand) -> None:
     stand.build("F28", "pgtest2", disks=1)
     stand.build("F11", "young", disks=1, age_seconds=60)
     stand.build("F30", "healthy", disks=1)
-    stand.start_operator(FEC_LEASE_SECONDS="30")
+    stand.start_operator()
 
     status = scanned(stand)
 
@@ -112,7 +112,7 @@ def test_execute_cleans_up_by_itself_and_what_was_dismissed_is_not_created_again
     stand.apply_appliance(stand.appliance, detection={**QUICKLY, "action": "Execute", "namespace": stand.namespace})
     hung = stand.build("F11", "pgtest1", disks=2)
     in_use = stand.build("F28", "pgtest2", disks=1)
-    stand.start_operator(FEC_LEASE_SECONDS="30")
+    stand.start_operator()
     cleaned = cleanup_name("pgtest1", hung["failover_job_id"])
     refused = cleanup_name("pgtest2", in_use["failover_job_id"])
 
@@ -129,7 +129,7 @@ def test_execute_cleans_up_by_itself_and_what_was_dismissed_is_not_created_again
     assert stuck(status).keys() == {"pgtest2"}
     assert "cleanup" not in stuck(status)["pgtest2"]
     stand.operators[-1].stop(grace_seconds=20)
-    stand.start_operator(FEC_LEASE_SECONDS="30")
+    stand.start_operator()
     scanned(stand)
     assert cleanups(stand) == [cleaned]
     assert any("pgtest1" in note for note in told(stand, "StuckFailoverGone"))
@@ -140,7 +140,7 @@ def test_plan_creates_cleanups_that_touch_nothing_and_none_beside_a_persons(stan
     hung = stand.build("F11", "pgtest1", disks=1)
     stand.build("F11", "pgtest2", disks=1)
     stand.apply_cleanup("by-hand", "pgtest2", mode="Plan")
-    stand.start_operator(FEC_LEASE_SECONDS="30")
+    stand.start_operator()
 
     planned = cleanup_name("pgtest1", hung["failover_job_id"])
     stand.wait_until(lambda: planned in cleanups(stand), what="a cleanup that plans")
@@ -154,7 +154,7 @@ def test_plan_creates_cleanups_that_touch_nothing_and_none_beside_a_persons(stan
 
 def test_scan_that_fails_is_told_and_what_was_found_before_stays(stand: Stand) -> None:
     stand.build("F11", "pgtest1", disks=1)
-    stand.start_operator(FEC_LEASE_SECONDS="30")
+    stand.start_operator()
     assert stuck(scanned(stand)).keys() == {"pgtest1"}
 
     stand.fault(kind="cloud_down")
@@ -168,7 +168,7 @@ def test_scan_that_fails_is_told_and_what_was_found_before_stays(stand: Stand) -
 def test_drift_is_told_and_acted_on_only_when_asked(stand: Stand) -> None:
     built = stand.build("F11", "pgtest1", disks=2)
     stand.apply_cleanup("pgtest1", "pgtest1")
-    stand.start_operator(FEC_LEASE_SECONDS="30")
+    stand.start_operator()
     stand.wait_for("pgtest1", "Ready")
     detach(stand, built["volume_ids"][1])
     before = requests(stand)
@@ -192,7 +192,7 @@ def test_drift_is_told_and_acted_on_only_when_asked(stand: Stand) -> None:
 def test_drift_is_put_right_by_itself_where_the_policy_says_so_and_never_by_a_revert(stand: Stand) -> None:
     built = stand.build("F11", "pgtest1", disks=2)
     stand.apply_cleanup("pgtest1", "pgtest1", driftPolicy="Correct")
-    stand.start_operator(FEC_LEASE_SECONDS="30")
+    stand.start_operator()
     stand.wait_for("pgtest1", "Ready")
     detach(stand, built["volume_ids"][1])
     before = len(requests(stand))
@@ -208,7 +208,7 @@ def test_drift_is_put_right_by_itself_where_the_policy_says_so_and_never_by_a_re
 def test_newer_failover_is_no_drift(stand: Stand) -> None:
     stand.build("F11", "pgtest1", disks=1)
     stand.apply_cleanup("pgtest1", "pgtest1")
-    stand.start_operator(FEC_LEASE_SECONDS="30")
+    stand.start_operator()
     stand.wait_for("pgtest1", "Ready")
     stand.act("begin_failover", vm_name="pgtest1")
 

@@ -11,9 +11,6 @@ import pytest
 from development.control_plane import ControlPlane
 from development.stand import Stand
 
-CALM = {"FEC_LEASE_SECONDS": "30"}
-"""Environment of operators of which only one runs: on a busy machine a short lease is lost, and the operator ends as it should."""
-
 
 class StartStand(Protocol):
     """Starts a stand without an operator."""
@@ -25,7 +22,7 @@ class StartStand(Protocol):
 def stand(control_plane: ControlPlane) -> Iterator[Stand]:
     """An appliance and its operator; shared, so build VMs with names of the test's own."""
     with Stand(control_plane) as running:
-        running.start_operator(**CALM)
+        running.start_operator()
         yield running
 
 

@@ -14,7 +14,7 @@ from development.control_plane import ControlPlane
 from development.stand import Stand
 from tests.cluster.observed import assert_replica, condition
 from tests.crash.stages import STAGES, hold, release
-from tests.gitops.conftest import CALM, StartStand
+from tests.gitops.conftest import StartStand
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -44,7 +44,7 @@ def test_a_cleanup_that_had_nothing_to_do_goes_as_well(stand: Stand, row: str, n
 
 def test_the_time_goes_on_while_no_operator_runs(start_stand: StartStand) -> None:
     stand = start_stand()
-    first = stand.start_operator(**CALM)
+    first = stand.start_operator()
     stand.build("R12", "ttl1")
     stand.apply_cleanup("ttl1", "ttl1", ttlSecondsAfterFinished=3600)
     ended = stand.wait_for("ttl1", "Ready")["status"]["completedAt"]
@@ -52,7 +52,7 @@ def test_the_time_goes_on_while_no_operator_runs(start_stand: StartStand) -> Non
     assert datetime.fromisoformat(ended).tzinfo is not None
     # A time that is over by the time the next operator looks, told while nobody watched.
     stand.kubectl("patch", "fec/ttl1", "--type=merge", "-p", '{"spec": {"ttlSecondsAfterFinished": 0}}')
-    stand.start_operator(**CALM)
+    stand.start_operator()
     stand.wait_until_gone("ttl1")
 
 
@@ -80,7 +80,7 @@ def test_the_last_five_runs_are_kept_newest_first(stand: Stand) -> None:
 
 def test_a_cleanup_that_takes_longer_than_its_deadline_stops_with_every_volume_named(start_stand: StartStand) -> None:
     stand = start_stand()
-    stand.start_operator(**CALM)
+    stand.start_operator()
     built = stand.build("F11", "deadline1", disks=1)
     stand.fault(kind="job_hangs", command="revertSnapshot", times=1)
     stand.apply_cleanup("deadline1", "deadline1", deadlineSeconds=60)
@@ -113,7 +113,7 @@ def test_a_cleanup_deleted_at_any_moment_goes_in_order_and_a_new_one_finishes(
     start_stand: StartStand, stage: str
 ) -> None:
     stand = start_stand(**STAGES[stage].settings)
-    stand.start_operator(**CALM)
+    stand.start_operator()
     built = stand.build("F11", "pgtest1", disks=3)
     stand.latency(**STAGES[stage].latency)
     stand.apply_cleanup("pgtest1", "pgtest1")
@@ -180,7 +180,7 @@ def assert_watches(stand: Stand, watched: list[str], expected: set[str]) -> None
     for namespace in names.values():
         stand.control_plane.create_namespace(namespace)
     stand.apply_appliance(stand.appliance, allowedNamespaces=list(names.values()))
-    stand.start_operator(**CALM, FEC_WATCH_NAMESPACES=json.dumps([names[short] for short in watched]))
+    stand.start_operator(FEC_WATCH_NAMESPACES=json.dumps([names[short] for short in watched]))
     for short, namespace in names.items():
         stand.build("R12", f"vm-{short}")
         document = stand.manifest("same-name", f"vm-{short}")

@@ -13,7 +13,7 @@ from development.stand import ROOT, Stand
 from failed_execution_cleanup.resources.identifiers import FINALIZER
 from tests.cluster.observed import assert_replica, condition
 from tests.crash.stages import QUICK_TAKEOVER
-from tests.gitops.conftest import CALM, StartStand
+from tests.gitops.conftest import StartStand
 
 pytestmark = pytest.mark.timeout(240)
 PAGE = Path(ROOT / "docs/uninstall.md").read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ def test_the_page_names_the_finalizer_and_the_order() -> None:
 
 def test_in_the_order_of_the_page_everything_goes_and_every_volume_is_home() -> None:
     with ControlPlane() as control_plane, Stand(control_plane) as stand:
-        operator = stand.start_operator(**CALM)
+        operator = stand.start_operator()
         stand.latency(revertSnapshot=2.0)
         built = stand.build("F11", "working", disks=1)
         stand.build("F28", "stalled", disks=1)

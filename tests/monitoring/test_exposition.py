@@ -31,7 +31,7 @@ def exposition(control_plane: ControlPlane) -> Iterator[bytes]:
         stand.build("F11", "cleaned", disks=1)
         stand.build("F28", "stalled", disks=1)
         stand.build("F11", "stuck", disks=1)
-        stand.start_operator(FEC_HEALTH_PORT=str(port), FEC_LEASE_SECONDS="30")
+        stand.start_operator(FEC_HEALTH_PORT=str(port))
         for name in ("cleaned", "stalled"):
             stand.apply_cleanup(name, name)
         stand.wait_for("cleaned", "Ready")

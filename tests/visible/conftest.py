@@ -127,7 +127,6 @@ def run(stand: Stand) -> Run:
         FEC_HEALTH_PORT=str(port),
         FEC_LOG_FORMAT="json",
         FEC_LOG_LEVEL="DEBUG",
-        FEC_LEASE_SECONDS="30",
         FEC_APPLIANCES=json.dumps([stand.appliance, wrong_database, wrong_keys]),
     )
     found = Run(stand, operator, port, Scraper(port), secrets)

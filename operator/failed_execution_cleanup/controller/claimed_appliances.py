@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -19,7 +19,7 @@ from failed_execution_cleanup.controller.kubernetes_api import (
     APPLIANCES,
     Body,
     Conflict,
-    CustomResource,
+    FinalizerApi,
     KubernetesError,
     NotFound,
 )
@@ -42,26 +42,6 @@ class ApplianceGone(NotExecuted):
         )
 
 
-class AppliancesApi(Protocol):
-    """The calls made here; `KubernetesApi` has them."""
-
-    async def get(self, resource: CustomResource, namespace: str | None, name: str) -> Body:
-        """Read an object."""
-        ...
-
-    async def set_finalizers(
-        self,
-        resource: CustomResource,
-        namespace: str | None,
-        name: str,
-        finalizers: Sequence[str],
-        *,
-        resource_version: str,
-    ) -> Body:
-        """Replace the list of finalizers; `Conflict` if the object has moved on."""
-        ...
-
-
 class ClaimsDatabase(Protocol):
     """The one question asked of an appliance; `OMADatabase` answers it."""
 
@@ -74,7 +54,7 @@ class ClaimsDatabase(Protocol):
 class ClaimedAppliances:
     """Holds Appliances back from deletion; one per process, usable by many tasks at once."""
 
-    api: AppliancesApi
+    api: FinalizerApi
     _held: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _turns: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 

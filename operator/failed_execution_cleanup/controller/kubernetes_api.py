@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -44,12 +44,14 @@ __all__ = [
     "Body",
     "Conflict",
     "CustomResource",
+    "FinalizerApi",
     "Forbidden",
     "Invalid",
     "KubernetesApi",
     "KubernetesError",
     "Lease",
     "NotFound",
+    "StatusApi",
     "Unreachable",
     "format_micro_time",
     "merge_patch",
@@ -163,6 +165,40 @@ class Lease:
     renewed_at: datetime | None
     transitions: int
     resource_version: str = ""
+
+
+class StatusApi(Protocol):
+    """What who writes only a status needs of `KubernetesApi`."""
+
+    async def get(self, resource: CustomResource, namespace: str | None, name: str) -> Body:
+        """Read an object."""
+        ...
+
+    async def patch_status(
+        self, resource: CustomResource, namespace: str | None, name: str, patch: Body, *, resource_version: str
+    ) -> Body:
+        """Change the status by a merge patch; `Conflict` if the object has moved on."""
+        ...
+
+
+class FinalizerApi(Protocol):
+    """What who writes only finalizers needs of `KubernetesApi`."""
+
+    async def get(self, resource: CustomResource, namespace: str | None, name: str) -> Body:
+        """Read an object."""
+        ...
+
+    async def set_finalizers(
+        self,
+        resource: CustomResource,
+        namespace: str | None,
+        name: str,
+        finalizers: Sequence[str],
+        *,
+        resource_version: str,
+    ) -> Body:
+        """Replace the list of finalizers; `Conflict` if the object has moved on."""
+        ...
 
 
 class KubernetesApi:

@@ -10,15 +10,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 from failed_execution_cleanup.controller.kubernetes_api import (
     CLEANUPS,
-    Body,
     Conflict,
-    CustomResource,
     KubernetesError,
     NotFound,
+    StatusApi,
     merge_patch,
 )
 from failed_execution_cleanup.controller.projection import project_waiting
@@ -27,7 +26,7 @@ from failed_execution_cleanup.controller.transitions_log import log_conditions
 from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup
 from failed_execution_cleanup.run.queue import WorkQueue
 
-__all__ = ["PositionsApi", "QueuePositions"]
+__all__ = ["QueuePositions"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,24 +39,10 @@ SHOWN: Final = 50
 """How many of a line are told their place; the others are told when they come nearer."""
 
 
-class PositionsApi(Protocol):
-    """The calls that are made; `KubernetesApi` has them."""
-
-    async def get(self, resource: CustomResource, namespace: str | None, name: str) -> Body:
-        """Read an object."""
-        ...
-
-    async def patch_status(
-        self, resource: CustomResource, namespace: str | None, name: str, patch: Body, *, resource_version: str
-    ) -> Body:
-        """Change the status by a merge patch; `Conflict` if the object has moved on."""
-        ...
-
-
 class QueuePositions:
     """Tells waiting cleanups their place."""
 
-    def __init__(self, api: PositionsApi, queue: WorkQueue[Key], *, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(self, api: StatusApi, queue: WorkQueue[Key], *, now: Callable[[], datetime] | None = None) -> None:
         """Prepare; nothing is written before `run`."""
         self._api = api
         self._queue = queue

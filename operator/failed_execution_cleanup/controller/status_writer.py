@@ -6,7 +6,7 @@ the object as it is then. The finalizer guards a claim, so its writes fail loudl
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -15,9 +15,10 @@ from failed_execution_cleanup.controller.kubernetes_api import (
     CLEANUPS,
     Body,
     Conflict,
-    CustomResource,
+    FinalizerApi,
     KubernetesError,
     NotFound,
+    StatusApi,
     Unreachable,
     merge_patch,
 )
@@ -38,30 +39,8 @@ ATTEMPTS: Final = 5
 """Writes tried in a row when somebody else keeps changing the object."""
 
 
-class CleanupApi(Protocol):
+class CleanupApi(StatusApi, FinalizerApi, Protocol):
     """The calls the writer makes; `KubernetesApi` has them."""
-
-    async def get(self, resource: CustomResource, namespace: str | None, name: str) -> Body:
-        """Read an object."""
-        ...
-
-    async def patch_status(
-        self, resource: CustomResource, namespace: str | None, name: str, patch: Body, *, resource_version: str
-    ) -> Body:
-        """Change the status by a merge patch; `Conflict` if the object has moved on."""
-        ...
-
-    async def set_finalizers(
-        self,
-        resource: CustomResource,
-        namespace: str | None,
-        name: str,
-        finalizers: Sequence[str],
-        *,
-        resource_version: str,
-    ) -> Body:
-        """Replace the list of finalizers; `Conflict` if the object has moved on."""
-        ...
 
 
 class StatusWriter:
