@@ -626,8 +626,15 @@ ROLLBACK: Final = (
     Case(
         "R10-root-lost",
         "R10b",
-        "The OS disk went with the VM: nothing is touched before every volume is known (8), the others stay detached.",
-        refused("VolumeMissing"),
+        "The OS disk went with the VM: nothing is detached (8), but the others, in the air already, are reverted and brought home.",
+        End(
+            Outcome.STALLED,
+            "VolumeMissing",
+            Requests(revert=DATA, delete=DATA, attach=DATA),
+            ("as found", "replica", "replica"),
+            ("as found", "OMA", "OMA"),
+            MARKED,
+        ),
         scenarios=("S29",),
     ),
     Case(

@@ -174,7 +174,7 @@ MUTANTS: Final = (
         8,
         "no preflight",
         f"{CORE}.decide",
-        (("    if memory.touched:\n        # Past the preflight", "    if memory:\n        # Past the preflight"),),
+        (("    safe = not held or memory.displaced\n", "    safe = True\n"),),
         "volumes are taken off while another can never come home",
         _two("mode missing", "one irrevertable", "volume-attachment"),
     ),

@@ -223,19 +223,19 @@ def _marked_first(look: Look) -> Iterator[str]:
 
 
 def _preflight(look: Look) -> Iterator[str]:
-    """8: before the first detach every volume is known, Ready and revertable, and no VM snapshot is in the way."""
+    """8: before the first stop or detach every volume is known, Ready and revertable, and no VM snapshot is in the way."""
     node = look.node
-    if node.memory.touched or not any(action.kind is Kind.DETACH for action in look.actions):
+    if node.memory.displaced or not any(action.kind in {Kind.DETACH, Kind.STOP_VM} for action in look.actions):
         return
     accepted = {w.object for w in node.waivers if w.reason == "AcceptContent"}
     for disk in node.scene.disks:
         if disk.gone or disk.state != "Ready":
-            yield f"a first detach while {disk.id} is {'gone' if disk.gone else disk.state}"
+            yield f"a first stop or detach while {disk.id} is {'gone' if disk.gone else disk.state}"
         point = restore_point(node, disk)
         if point is not None and point.revertable is False and disk.id not in accepted:
-            yield f"a first detach while {disk.id} cannot be reverted"
+            yield f"a first stop or detach while {disk.id} cannot be reverted"
     if node.scene.vm_snapshots:
-        yield "a first detach while there is a VM snapshot"
+        yield "a first stop or detach while there is a VM snapshot"
 
 
 def _location(look: Look) -> Iterator[str]:

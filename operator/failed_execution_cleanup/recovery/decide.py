@@ -158,11 +158,11 @@ def _act(world: World, incident: Incident, wish: Wish, memory: Memory, assessmen
     found = _found_blocks(world, incident, wish, memory, assessment)
     single = tuple(block for v in assessment.volumes for block in v.blocks)
     if memory.touched:
-        # Past the preflight a young operation on one volume holds only that volume.
+        # In the middle of the work a young operation on one volume holds only that volume.
         everywhere = tuple(b for b in found if b.volume_id is None)
         single += tuple(b for b in found if b.volume_id is not None)
     else:
-        everywhere = found + single  # preflight: nothing is detached before every volume is safe (rule 8)
+        everywhere = found
     assessment = _with_blocks(assessment, everywhere + tuple(b for b in single if b not in everywhere))
     settling = any(request.open for request in memory.requests)
     if everywhere:
@@ -292,9 +292,11 @@ def _enabled(
     actions: list[Action] = []
     waits: list[Wait] = []
     held = {b.volume_id for b in assessment.blocks if b.volume_id is not None}
+    # Before every volume is safe none is detached and no VM stopped; one that hangs in the air already is brought home (rule 8).
+    safe = not held or memory.displaced
     quiet_until = _quiet_until(incident, wish, memory)
     for v in assessment.volumes:
-        if v.volume.id in held or memory.in_flight(v.volume.id):
+        if v.volume.id in held or memory.in_flight(v.volume.id) or not (safe or v.holder is Holder.NOBODY):
             continue
         step = _home_step(v) if stopping else next(iter(v.steps), None)
         if step is None or not _possible(step, v, assessment):
@@ -305,8 +307,9 @@ def _enabled(
             waits.append(Wait(reason, why or f"{step.why}: retried", until - now, assessment))
         else:
             actions.append(step)
-    if not stopping:
+    if not stopping and safe:
         actions += _vm_actions(memory, assessment, waits, now, wish)
+    if not stopping:
         closing = assessment.closing
         settling = any(request.open for request in memory.requests)
         if closing is not None and len(assessment.steps) == 1 and not settling and not held and not assessment.blocks:

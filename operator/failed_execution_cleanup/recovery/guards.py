@@ -1,7 +1,7 @@
 """Why nothing may be done: each guard looks at one danger and says which object, what is wrong and what to do.
 
-A `Block` without `volume_id` stops everything. One with a volume stops everything before the first request (preflight, rule 8) and
-only that volume afterwards: a guard on one volume does not keep the others detached.
+A `Block` without `volume_id` stops everything. One with a volume stops that volume, and before the first stop or detach (preflight,
+rule 8) all that is not detached already: a guard on one volume does not keep the others detached.
 """
 
 from __future__ import annotations

@@ -207,6 +207,12 @@ class Memory:
         return self.started_at is not None and any(r.sent_at >= self.started_at for r in self.requests)
 
     @property
+    def displaced(self) -> bool:
+        """Whether this run asked for a volume to be detached or a VM to be stopped."""
+        requests = (*self.of(Kind.DETACH), *self.of(Kind.STOP_VM))
+        return self.started_at is not None and any(r.sent_at >= self.started_at for r in requests)
+
+    @property
     def first_request_at(self) -> datetime | None:
         """Time of this run's first mutating request since a person last asked; the deadline counts from here."""
         if self.started_at is None:

@@ -472,6 +472,7 @@ def test_three_reverts_without_a_result_stop_the_volume() -> None:
     scene.context_status = "cleanup_required"
     point = scene.disk(OS).snapshots[0].id
     memory = failed(Kind.REVERT, point, OS, outcome=Outcome.UNKNOWN)
+    memory, _ = memory.write_ahead(Action(Kind.DETACH, OS, "", volume_id=OS, vm_id=OMA), scene.now)
     scene.disk(OS).detach()
     decision = look(scene, wish(), memory)
     assert Reason.REVERT_FAILING in {block.reason for block in decision.assessment.blocks}
