@@ -267,12 +267,12 @@ class Cloud:
             volume.dirty(f"attached to running {vm.displayname}")
         self.journal.effect("attached", volume.id, virtualmachineid=vm.id, deviceid=str(volume.deviceid))
 
-    def detach(self, volume: Volume) -> None:
-        """Detach from whoever holds it now."""
+    def detach(self, volume: Volume, **details: str) -> None:
+        """Detach from whoever holds it now; `details` go into the journal."""
         if volume.virtualmachineid is not None:
             holder = volume.virtualmachineid
             self.lift(volume)
-            self.journal.effect("detached", volume.id, virtualmachineid=holder)
+            self.journal.effect("detached", volume.id, virtualmachineid=holder, **details)
 
     def discard(self, volume: Volume) -> None:
         """Remove a volume without an effect entry: for scenes, and the core of `destroy_volume`."""

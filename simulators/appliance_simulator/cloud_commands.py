@@ -199,7 +199,7 @@ class CloudCommands:
     async def _detach_later(self, volume: Volume, vm: VirtualMachine, seconds: float) -> None:
         await asyncio.sleep(seconds)
         async with self.jobs.turn(vm.id):
-            self.cloud.detach(volume)
+            self.cloud.detach(volume, late="true")
 
     def delete_volume(self, volume_id: str) -> None:
         """`deleteVolume`, synchronous: the volume and its content are lost."""

@@ -11,6 +11,8 @@ from tests.matrix.expected import ORDER
 from tests.matrix.stage import Found, Rows, Stage, torn_snapshot_rows
 
 OVERLAP_TOLERANCE = 0.001
+UNSEEN_SECONDS = 1.0
+"""An effect that nobody has asked for, this long before a request, cannot have been seen by who sent it."""
 GROWING = frozenset({"job_tracking", "job_steps", "log_events", "volume_operations"})
 COMING_AND_GOING = frozenset({"device_mappings", "nbd_exports"})
 
@@ -30,11 +32,12 @@ def _order(stage: Stage) -> Iterator[str]:
     oma = stage.appliance.oma_vm_id
     holders = dict(stage.found.holders)
     reverted: set[str] = set()
+    late: dict[str, float] = {}
     points = {v: stage.built.snapshot_ids.get(v) for v in stage.volume_ids}
     for entry in stage.appliance.journal.entries[stage.found.entries :]:
         if isinstance(entry, Request):
             if entry.command in ("destroyVirtualMachine", "expungeVirtualMachine"):
-                away = [v for v, vm in holders.items() if vm != oma]
+                away = [v for v, vm in holders.items() if vm != oma and entry.time > late.get(v, 0) + UNSEEN_SECONDS]
                 if away:
                     yield f"{entry.command} while {', '.join(away)} is not on the OMA"
             continue
@@ -45,6 +48,8 @@ def _order(stage: Stage) -> Iterator[str]:
                     yield f"{volume} was attached to {holders[volume]}"
             case Effect(kind="detached", object_id=volume) if volume in holders:
                 holders[volume] = None
+                if "late" in entry.details:
+                    late[volume] = entry.time
             case Effect(kind="reverted", object_id=volume):
                 if holders.get(volume, oma) is not None:
                     yield f"{volume} was reverted while attached"
