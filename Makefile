@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.synced
+# Most of a test on real parts is waiting, so twice as many as there are cores; what may take longest begins first.
+WORKERS := $(shell echo $$((2 * $$(nproc))))
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 export PYTHONPATH := operator:simulators:.
 
 .DEFAULT_GOAL := help
@@ -64,12 +67,11 @@ generate: $(STAMP)  ## Write crds/, docs/ and manifests that follow from the mod
 
 ##@ Everything
 
-test: check cluster monitoring  ## All tests, with real kube-apiserver and MariaDB (what CI runs)
-	$(BIN)/pytest -n auto tests/matrix tests/guards
-	$(BIN)/pytest -n auto -m exhaustive tests/model
+test: lint types imports control-plane mariadb go-tools  ## All tests, with real kube-apiserver, MariaDB and killed processes (what CI runs)
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests
 
 cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
-	$(BIN)/pytest -n auto --dist loadfile tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/visible tests/breakglass tests/gitops tests/detection tests/demo
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/visible tests/breakglass tests/gitops tests/detection tests/demo
 
 crash-full: control-plane mariadb  ## Kill the operator at every mutating call and write docs/crash-record.md (hours; ARGS=--minutes 60)
 	$(BIN)/python -m tests.crash.full $(ARGS)
@@ -78,7 +80,7 @@ matrix: $(STAMP)  ## Play the recovery matrix and write docs/recovery-matrix.md 
 	$(BIN)/python -m tests.matrix.report
 
 monitoring: go-tools control-plane  ## Alerts, runbooks and dashboard against promtool and a real operator
-	$(BIN)/pytest -n auto --dist loadfile tests/monitoring
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/monitoring
 
 dashboard-picture: control-plane  ## Draw docs/dashboard.svg from a real run (builds Prometheus once)
 	$(BIN)/python -m development.monitoring.picture

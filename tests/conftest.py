@@ -14,6 +14,30 @@ def pytest_configure() -> None:
     asyncio.set_event_loop(None)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what may take longest, and keep tests that share an installation on one worker."""
+    items.sort(key=_may_take, reverse=True)
+    for item in items:
+        if _shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+
+
+def _may_take(item: pytest.Item) -> float:
+    """Seconds after which a test counts as hanging: those of its file, so that tests of one file stay together."""
+    module = item.getparent(pytest.Module)
+    marks = module.iter_markers("timeout") if module is not None else ()
+    return max((float(mark.args[0]) for mark in marks), default=0.0)
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether a test uses something made once for its file."""
+    if not isinstance(item, pytest.Function):
+        return False
+    definitions = (known[-1] for known in item._fixtureinfo.name2fixturedefs.values())
+    return any(definition.scope == "module" for definition in definitions)
+
+
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """A running kube-apiserver; shared, so keep to the namespaces of the test."""

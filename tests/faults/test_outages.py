@@ -30,7 +30,7 @@ def outage(kind: FaultKind, after: str) -> Meanwhile:
     @contextlib.asynccontextmanager
     async def going(stage: Stage) -> AsyncIterator[None]:
         async def go() -> None:
-            await until(lambda: stage.appliance.journal.effects(after), what=f"something was {after}")
+            await until(lambda: stage.appliance.journal.effects(after), seconds=300, what=f"something was {after}")
             stage.appliance.faults.arm(kind)
             await asyncio.sleep(GONE_SECONDS)
             stage.appliance.faults.disarm(kind)
