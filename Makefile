@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.synced
-# Most of a test on real parts is waiting, so twice as many as there are cores; what may take longest begins first.
-WORKERS := $(shell echo $$((2 * $$(nproc))))
+# Most of a test on real parts is waiting, so more than there are cores; what may take longest begins first.
+WORKERS := $(shell echo $$((3 * $$(nproc) / 2)))
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 export PYTHONPATH := operator:simulators:.
 

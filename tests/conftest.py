@@ -14,7 +14,6 @@ def pytest_configure() -> None:
     asyncio.set_event_loop(None)
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what may take longest, and keep tests that share an installation on one worker."""
     items.sort(key=_may_take, reverse=True)
