@@ -14,12 +14,17 @@ def pytest_configure() -> None:
     asyncio.set_event_loop(None)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep tests that share an installation, of their file or folder, on one worker."""
+    shared = _shared_by(item)
+    if shared:
+        item.add_marker(pytest.mark.xdist_group(shared))
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what may take longest, and keep tests that share an installation on one worker."""
+    """Begin with what may take longest."""
     items.sort(key=_may_take, reverse=True)
-    for item in items:
-        if _shares(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
 
 
 def _may_take(item: pytest.Item) -> float:
@@ -29,12 +34,16 @@ def _may_take(item: pytest.Item) -> float:
     return max((float(mark.args[0]) for mark in marks), default=0.0)
 
 
-def _shares(item: pytest.Item) -> bool:
-    """Whether a test uses something made once for its file."""
+def _shared_by(item: pytest.Item) -> str:
+    """The file or folder for which something is made once that a test uses; empty when there is nothing.
+
+    What this file here makes belongs to all, and every worker has its own.
+    """
     if not isinstance(item, pytest.Function):
-        return False
+        return ""
     definitions = (known[-1] for known in item._fixtureinfo.name2fixturedefs.values())
-    return any(definition.scope == "module" for definition in definitions)
+    places = {d.baseid for d in definitions if d.scope in ("session", "module")} - {"", "tests"}
+    return min(places, key=len, default="")
 
 
 @pytest.fixture(scope="session")
