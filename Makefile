@@ -7,7 +7,7 @@ UV_VERSION := 0.13.9
 STAMP := $(VENV)/.synced
 # Most of a test on real parts is waiting, so more than there are cores; what may take longest begins first.
 WORKERS := $(shell echo $$((3 * $$(nproc) / 2)))
-SIDE_BY_SIDE := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 export PYTHONPATH := operator:simulators:.
 
 .DEFAULT_GOAL := help

@@ -1,6 +1,7 @@
 """What every test shares: the real parts, started once per session where a test asks for them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -14,36 +15,18 @@ def pytest_configure() -> None:
     asyncio.set_event_loop(None)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep tests that share an installation, of their file or folder, on one worker."""
-    shared = _shared_by(item)
-    if shared:
-        item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what may take longest."""
-    items.sort(key=_may_take, reverse=True)
+    """Begin with the files that may take longest: those with the longest timeout, and of these those with most tests."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (_timeout(item), tests[item.path]), reverse=True)
 
 
-def _may_take(item: pytest.Item) -> float:
-    """Seconds after which a test counts as hanging: those of its file, so that tests of one file stay together."""
+def _timeout(item: pytest.Item) -> float:
+    """Seconds after which each test of an item's file counts as hanging; 0 where the file says nothing."""
     module = item.getparent(pytest.Module)
     marks = module.iter_markers("timeout") if module is not None else ()
     return max((float(mark.args[0]) for mark in marks), default=0.0)
-
-
-def _shared_by(item: pytest.Item) -> str:
-    """The file or folder for which something is made once that a test uses; empty when there is nothing.
-
-    What this file here makes belongs to all, and every worker has its own.
-    """
-    if not isinstance(item, pytest.Function):
-        return ""
-    definitions = (known[-1] for known in item._fixtureinfo.name2fixturedefs.values())
-    places = {d.baseid for d in definitions if d.scope in ("session", "module")} - {"", "tests"}
-    return min(places, key=len, default="")
 
 
 @pytest.fixture(scope="session")
