@@ -131,7 +131,7 @@ def page(base: Path = BASE) -> str:
             _BINDING.format(access=ACCESS.read_text(encoding="utf-8")),
             "\n## Admission policies\n",
             *(line for policy in sources("ValidatingAdmissionPolicy", base=base) for line in _policy(policy)),
-            "\n## The operator itself\n",
+            "\n## The operator and the console\n",
             *(line for role in operator for line in _role(role)),
             _OLDER,
         ]

@@ -1,0 +1,381 @@
+"""The JSON of requests and answers. Field names are part of the public interface: they are added to, never changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from failed_execution_cleanup.client import EndingState, ending
+from failed_execution_cleanup.console.cards import Card, CardState
+from failed_execution_cleanup.console.outlines import Outline, outline_of
+from failed_execution_cleanup.console.plans import Obstacle, Plan
+from failed_execution_cleanup.console.problems import Problem
+from failed_execution_cleanup.recovery.actions import Phase
+from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup
+from failed_execution_cleanup.resources.reasons import Waiver
+
+Note = Annotated[str, Field(min_length=1, max_length=1024)]
+ObjectID = Annotated[str, Field(min_length=1, max_length=255)]
+PlanHash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+class WaiverRequest(_Request):
+    """A stop that the caller takes responsibility for."""
+
+    reason: Waiver
+    object: ObjectID = Field(description="`job`, or the id of a volume, a VM or a database row.")
+    note: Note | None = Field(default=None, description="Why, for people.")
+
+
+class WaiverWanted(_Request):
+    """A stop that the caller takes responsibility for."""
+
+    reason: Waiver
+    object: ObjectID = Field(description="`job`, or the id of a volume, a VM or a database row.")
+
+
+class ApprovalRequest(_Request):
+    """The plan that was read."""
+
+    plan_hash: PlanHash
+
+
+class CleanupRequest(_Request):
+    """What is asked for beside the VM; all of it is optional."""
+
+    note: Note | None = Field(default=None, description="Free text for people, such as a ticket.")
+    waive: tuple[WaiverWanted, ...] = Field(default=(), max_length=64)
+    plan_hash: PlanHash | None = Field(
+        default=None, description="Of the plan that was read: what is not in it is not done."
+    )
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+class ProblemAnswer(_Answer):
+    """Something did not succeed."""
+
+    success: Literal[False] = False
+    error: str = Field(description="What is wrong, with the object.")
+    vm_name: str | None
+    reason: str = Field(description="One word; those of cleanups are explained in the documentation.")
+    remedy: str = Field(description="What to do next.")
+
+    @classmethod
+    def of(cls, problem: Problem, vm_name: str | None) -> ProblemAnswer:
+        """The body for a problem."""
+        return cls(error=problem.error, vm_name=vm_name, reason=problem.reason, remedy=problem.remedy)
+
+
+class CompletedAnswer(_Answer):
+    """The VM is clean."""
+
+    success: Literal[True] = True
+    message: str
+    vm_name: str
+    timestamp: datetime
+
+
+class OutlineAnswer(_Answer):
+    """A cleanup in a few words."""
+
+    name: str
+    namespace: str
+    appliance: str
+    vm_name: str
+    vcenter_host: str | None
+    job_id: str | None
+    state: EndingState
+    reason: str
+    message: str
+    remedy: str
+    phase_summary: str | None
+    queue_position: int | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, seen: Outline) -> OutlineAnswer:
+        """The answer for an outline."""
+        return cls(
+            name=seen.name,
+            namespace=seen.namespace,
+            appliance=seen.appliance,
+            vm_name=seen.vm_name,
+            vcenter_host=seen.vcenter_host,
+            job_id=seen.job_id,
+            state=seen.state,
+            reason=seen.reason,
+            message=seen.message,
+            remedy=seen.remedy,
+            phase_summary=seen.phase_summary,
+            queue_position=seen.queue_position,
+            created_at=seen.created_at,
+        )
+
+
+class CleanupAnswer(OutlineAnswer):
+    """A cleanup in full."""
+
+    over: bool = Field(description="Nothing happens any more unless somebody asks for it.")
+    resource_version: str
+    spec: dict[str, Any] = Field(description="As in the resource: `kubectl explain fec.spec`.")
+    status: dict[str, Any] = Field(description="As in the resource: `kubectl explain fec.status`.")
+
+    @classmethod
+    def of_resource(cls, cleanup: FailedExecutionCleanup) -> CleanupAnswer:
+        """The answer for a resource."""
+        return cls(
+            **OutlineAnswer.of(outline_of(cleanup)).model_dump(),
+            over=ending(cleanup).over,
+            resource_version=cleanup.metadata.resource_version,
+            spec=cleanup.spec.to_kubernetes(),
+            status=cleanup.status.to_kubernetes(),
+        )
+
+
+class AcceptedAnswer(_Answer):
+    """The cleanup was placed, or goes on."""
+
+    success: Literal[True] = True
+    message: str
+    vm_name: str
+    status_url: str
+    cleanup: CleanupAnswer
+
+
+class IncidentAnswer(_Answer):
+    """The failover that hangs or is at work."""
+
+    job_id: str
+    operation: str = Field(description="`test failover` or `live failover`.")
+    live: bool
+    last_step: str | None = Field(description="What it did last, in words for people.")
+    blocked_by: str | None = Field(description="What would keep a cleanup from running now, as one word.")
+
+
+class CardAnswer(_Answer):
+    """A protected VM."""
+
+    vm_name: str
+    vcenter_host: str
+    appliance: str
+    context_id: str
+    context_status: str
+    state: CardState
+    incident: IncidentAnswer | None
+    stuck_since: datetime | None
+    problem: str = Field(description="Why nothing can be said of it; empty if something can.")
+    cleanup: OutlineAnswer | None = Field(description="The one of its failed job, else its newest, if you may see it.")
+
+    @classmethod
+    def of(cls, card: Card) -> CardAnswer:
+        """The answer for a card."""
+        incident = card.incident
+        return cls(
+            vm_name=card.vm_name,
+            vcenter_host=card.vcenter_host,
+            appliance=card.appliance,
+            context_id=card.context_id,
+            context_status=card.context_status,
+            state=card.state,
+            incident=None
+            if incident is None
+            else IncidentAnswer(
+                job_id=incident.job_id,
+                operation=incident.operation,
+                live=incident.live,
+                last_step=incident.last_step,
+                blocked_by=incident.blocked_by.value if incident.blocked_by is not None else None,
+            ),
+            stuck_since=card.stuck_since,
+            problem=card.problem,
+            cleanup=OutlineAnswer.of(card.cleanup) if card.cleanup is not None else None,
+        )
+
+
+class ApplianceProblem(_Answer):
+    """An appliance nothing is known of now."""
+
+    appliance: str
+    problem: str
+
+
+class CardsAnswer(_Answer):
+    """A page of cards: what needs somebody comes first, then by name."""
+
+    items: tuple[CardAnswer, ...]
+    total: int = Field(description="How many fit the filters.")
+    counts: dict[CardState, int] = Field(description="By state, whatever the filter by state.")
+    next: str | None = Field(description="`cursor` of the next page; null on the last one.")
+    problems: tuple[ApplianceProblem, ...]
+    as_of: datetime | None = Field(description="When the oldest of it was read.")
+
+
+class CleanupsAnswer(_Answer):
+    """A page of cleanups, newest first."""
+
+    items: tuple[OutlineAnswer, ...]
+    total: int
+    next: str | None
+
+
+class ActionAnswer(_Answer):
+    """One action of a plan."""
+
+    step: int
+    phase: Phase
+    action: str
+    object: str
+    forced: bool
+    why: str
+
+
+class PhaseAnswer(_Answer):
+    """One of the five phases."""
+
+    name: Phase
+    needed: bool
+    why: str = Field(description="What it does, or why it is not needed.")
+
+
+class OfferedWaiverAnswer(_Answer):
+    """What lets a cleanup pass an obstacle."""
+
+    reason: Waiver
+    object: str
+    allowed: bool = Field(description="Whether the Appliance lets people waive it.")
+
+
+class ObstacleAnswer(_Answer):
+    """A reason why nothing may be done now."""
+
+    reason: str
+    message: str
+    remedy: str
+    object: str
+    volume_id: str | None
+    needs_person: bool = Field(description="It does not clear itself.")
+    waiver: OfferedWaiverAnswer | None
+
+    @classmethod
+    def of(cls, obstacle: Obstacle) -> ObstacleAnswer:
+        """The answer for an obstacle."""
+        waiver = obstacle.waiver
+        return cls(
+            reason=obstacle.reason.value,
+            message=obstacle.message,
+            remedy=obstacle.remedy,
+            object=obstacle.object,
+            volume_id=obstacle.volume_id,
+            needs_person=obstacle.needs_person,
+            waiver=None
+            if waiver is None
+            else OfferedWaiverAnswer(reason=waiver.reason, object=waiver.object, allowed=waiver.allowed),
+        )
+
+
+class JobAnswer(_Answer):
+    """The failover job a plan is for."""
+
+    id: str
+    operation: str
+    live: bool
+    last_activity: datetime
+    last_step: str | None
+
+
+class GoalAnswer(_Answer):
+    """One of the four goals."""
+
+    name: str
+    reached: bool
+    message: str
+
+
+class LeftoverAnswer(_Answer):
+    """Something that was found and will not be removed."""
+
+    kind: str
+    id: str
+    message: str
+
+
+class PlanAnswer(_Answer):
+    """What a cleanup would do from here to the end."""
+
+    vm_name: str
+    vcenter_host: str
+    appliance: str
+    context_id: str
+    context_status: str
+    job: JobAnswer | None
+    reason: str | None = Field(description="Why it would stop or wait, or how it would end; null if it would begin.")
+    message: str
+    actions: tuple[ActionAnswer, ...]
+    phases: tuple[PhaseAnswer, ...]
+    obstacles: tuple[ObstacleAnswer, ...]
+    leftovers: tuple[LeftoverAnswer, ...]
+    goals: tuple[GoalAnswer, ...]
+    context_would_become: str
+    plan_hash: PlanHash
+    cleanup: OutlineAnswer | None
+
+    @classmethod
+    def of(cls, plan: Plan, cleanup: Outline | None) -> PlanAnswer:
+        """The answer for a plan.
+
+        Args:
+            plan: the plan.
+            cleanup: that of the same job, if there is one and the caller may see it.
+        """
+        job = plan.job
+        return cls(
+            vm_name=plan.context.vm_name,
+            vcenter_host=plan.context.vcenter_host,
+            appliance=plan.appliance,
+            context_id=plan.context.context_id,
+            context_status=plan.context_status,
+            job=None
+            if job is None
+            else JobAnswer(
+                id=job.id, operation=job.operation, live=job.live, last_activity=job.since, last_step=job.last_step
+            ),
+            reason=plan.reason.value if plan.reason is not None else None,
+            message=plan.message,
+            actions=tuple(
+                ActionAnswer(
+                    step=number,
+                    phase=action.phase,
+                    action=action.kind.value,
+                    object=action.object,
+                    forced=action.forced,
+                    why=action.why,
+                )
+                for number, action in enumerate(plan.actions, start=1)
+            ),
+            phases=tuple(PhaseAnswer(name=ahead.phase, needed=ahead.needed, why=ahead.why) for ahead in plan.phases),
+            obstacles=tuple(ObstacleAnswer.of(obstacle) for obstacle in plan.obstacles),
+            leftovers=tuple(
+                LeftoverAnswer(kind=each.kind, id=each.id, message=each.message) for each in plan.leftovers
+            ),
+            goals=tuple(
+                GoalAnswer(name=name, reached=state.reached, message=state.message) for name, state in plan.goals
+            ),
+            context_would_become=plan.context_would_become,
+            plan_hash=plan.digest,
+            cleanup=OutlineAnswer.of(cleanup) if cleanup is not None else None,
+        )

@@ -1,0 +1,83 @@
+"""Cleanups placed in a caller's name, and waited for. A wait that ends early never ends the cleanup."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+from failed_execution_cleanup.client import CleanupClient, EndingState, NotEnded, Order, ending
+from failed_execution_cleanup.console.identity import Caller
+from failed_execution_cleanup.console.streams import while_wanted
+from failed_execution_cleanup.controller.kubernetes_api import KubernetesApi
+from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup
+
+__all__ = ["InTheNameOf", "place", "waited"]
+
+logger = logging.getLogger(__name__)
+
+_AGAIN = frozenset({EndingState.CLEAN, EndingState.NEEDS_PERSON, EndingState.AWAITING_APPROVAL})
+"""States in which a cleanup does nothing more by itself, so that to order it once more means one more run."""
+
+
+@dataclass(frozen=True, slots=True)
+class InTheNameOf:
+    """Opens clients that act with a caller's own token: RBAC and the admission policies judge the caller."""
+
+    api: KubernetesApi
+
+    @asynccontextmanager
+    async def caller(self, caller: Caller, namespace: str) -> AsyncIterator[CleanupClient]:
+        """A client for the cleanups of a namespace."""
+        async with self.api.as_bearer(caller.token) as theirs:
+            yield CleanupClient(theirs, namespace)
+
+
+async def place(client: CleanupClient, order: Order) -> FailedExecutionCleanup:
+    """Make sure that a cleanup for an order is under way; one that has ended is asked for one more run.
+
+    Raises:
+        ClientError: it was not placed.
+    """
+    placed = await client.place(order)
+    cleanup = placed.cleanup
+    if not placed.created and ending(cleanup).state in _AGAIN:
+        cleanup = await client.rerun(cleanup.metadata.name)
+    told = {"cleanup": f"{client.namespace}/{cleanup.metadata.name}", "user": order.requested_by, "vm": order.vm_name}
+    logger.info("Cleanup placed" if placed.created else "Cleanup asked for", extra=told)
+    return cleanup
+
+
+async def waited(
+    client: CleanupClient, placed: FailedExecutionCleanup, seconds: float, gone: asyncio.Event
+) -> FailedExecutionCleanup | None:
+    """The cleanup as it ended.
+
+    Args:
+        client: in the caller's name.
+        placed: the cleanup.
+        seconds: the longest wait.
+        gone: set when nobody waits any more.
+
+    Returns:
+        None if `gone` was set before.
+
+    Raises:
+        NotEnded: the time was over first.
+        ClientError: it cannot be followed, or it was deleted.
+    """
+    name = placed.metadata.name
+    last = placed
+    try:
+        async with asyncio.timeout(seconds), aclosing(while_wanted(client.follow(name), gone)) as changes:
+            async for change in changes:
+                last = change
+    except TimeoutError:
+        raise NotEnded(
+            f"the cleanup did not end within {seconds:g} s and goes on: {ending(last).message}",
+            last,
+            remedy="It goes on; ask for its status later.",
+        ) from None
+    return last if ending(last).over else None
