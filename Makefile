@@ -49,6 +49,7 @@ lint: $(STAMP)  ## ruff, and generated files are up to date
 	$(BIN)/python -m development.permission_page --check
 	$(BIN)/python -m development.argocd_settings --check
 	$(BIN)/python -m development.metrics_page --check
+	$(BIN)/python -m development.command_page --check
 	$(BIN)/python -m development.monitoring.dashboard --check
 
 types: $(STAMP)  ## mypy, strict
@@ -63,6 +64,7 @@ generate: $(STAMP)  ## Write crds/, docs/ and manifests that follow from the mod
 	$(BIN)/python -m development.permission_page
 	$(BIN)/python -m development.argocd_settings
 	$(BIN)/python -m development.metrics_page
+	$(BIN)/python -m development.command_page
 	$(BIN)/python -m development.monitoring.dashboard
 
 ##@ Everything
@@ -71,7 +73,7 @@ test: lint types imports control-plane mariadb go-tools  ## All tests, with real
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests
 
 cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
-	$(BIN)/pytest $(SIDE_BY_SIDE) tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/visible tests/breakglass tests/gitops tests/detection tests/demo
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/visible tests/breakglass tests/gitops tests/detection tests/commands tests/console tests/demo
 
 crash-full: control-plane mariadb  ## Kill the operator at every mutating call and write docs/crash-record.md (hours; ARGS=--minutes 60)
 	$(BIN)/python -m tests.crash.full $(ARGS)

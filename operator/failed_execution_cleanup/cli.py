@@ -1,30 +1,56 @@
-"""`fec`: the command line."""
+"""`fec`, also as `kubectl fec`: the commands of `commands`, `console` and `local`, put together.
+
+A command's module is imported when the command is used: who asks for a status, or completes a name, does not wait for the operator's
+libraries.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from pathlib import Path
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from failed_execution_cleanup import __version__
-from failed_execution_cleanup.controller.diagnose import Subject, as_text, collect
-from failed_execution_cleanup.controller.kubernetes_api import KubernetesError
-from failed_execution_cleanup.controller.logs import configure_logging
-from failed_execution_cleanup.controller.operator import run_operator
-from failed_execution_cleanup.controller.settings import OperatorSettings
-from failed_execution_cleanup.local.commands import app as local
+
+_PACKAGE: Final = "failed_execution_cleanup"
+COMMANDS: Final = {
+    **dict.fromkeys(("stuck", "status", "history", "report"), "commands.looking"),
+    **dict.fromkeys(("plan", "cleanup"), "commands.placing"),
+    **dict.fromkeys(("suspend", "resume", "rerun", "approve", "waive"), "commands.asking"),
+    **dict.fromkeys(("run", "diagnose"), "commands.operating"),
+    "serve": "console.command",
+    "local": "local.commands",
+}
+"""Where each command is, in the order of the help."""
+
+
+class ImportedWhenUsed(TyperGroup):
+    """The commands of `COMMANDS`. Typer's own copy of click is private, so its objects are taken as they are."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the commands."""
+        del ctx
+        return [*COMMANDS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command, imported now; None if there is none of that name."""
+        if (module := COMMANDS.get(cmd_name)) is None:
+            return None
+        found: Any = typer.main.get_command(import_module(f"{_PACKAGE}.{module}").app)
+        return found if found.name == cmd_name else found.get_command(ctx, cmd_name)
+
 
 app = typer.Typer(
     name="fec",
+    cls=ImportedWhenUsed,
     help="Repairs half-dead disaster-recovery failovers without losing replicated data.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
-app.add_typer(local)
 
 
 def _version(wanted: bool) -> None:
@@ -42,79 +68,6 @@ def fec(
     """Repairs half-dead disaster-recovery failovers without losing replicated data."""
 
 
-@app.command()
-def run(
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="Kubeconfig to use instead of the pod's service account or $KUBECONFIG.")
-    ] = None,
-    namespace: Annotated[
-        str | None, typer.Option(help="The operator's own namespace, for its Lease and Secrets (FEC_NAMESPACE).")
-    ] = None,
-) -> None:
-    """Run the operator until SIGTERM; all other settings are environment variables FEC_…."""
-    given = {"kubeconfig": kubeconfig, "namespace": namespace}
-    settings = OperatorSettings.model_validate(
-        OperatorSettings().model_dump() | {name: value for name, value in given.items() if value is not None}
-    )
-    configure_logging(settings.log_format, settings.log_level)
-    try:
-        code = asyncio.run(run_operator(settings))
-    except KubernetesError as error:
-        typer.echo(f"fec: {error}", err=True)
-        code = 2
-    sys.exit(code)
-
-
-@app.command()
-def diagnose(
-    vm: Annotated[str, typer.Argument(help="Name of the VM, as in spec.vmName.")],
-    appliance: Annotated[str, typer.Option(help="Name of the Appliance resource.")] = "default",
-    vcenter_host: Annotated[str | None, typer.Option(help="vCenter of the VM, where its name is not unique.")] = None,
-    namespace: Annotated[
-        list[str] | None,
-        typer.Option(help="Namespace of its cleanups; may be repeated. FEC_WATCH_NAMESPACES, else all."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="File to write: JSON if its name ends so, else YAML. Else standard output."
-        ),
-    ] = None,
-    operator_url: Annotated[
-        str | None,
-        typer.Option(help="Health server of a running operator; this machine's by FEC_HEALTH_PORT if not given."),
-    ] = None,
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="Kubeconfig to use instead of the pod's service account or $KUBECONFIG.")
-    ] = None,
-) -> None:
-    """Write a support bundle about a VM: what is observed, decided and remembered, and why. Only reads; holds no secret.
-
-    Secrets and Lease are looked for in the operator's own namespace, FEC_NAMESPACE. What cannot be had is listed under `problems`.
-    """
-    settings = OperatorSettings()
-    subject = Subject(
-        vm_name=vm,
-        appliance=appliance,
-        vcenter_host=vcenter_host,
-        namespaces=tuple(namespace or settings.watch_namespaces),
-        operator_url=operator_url or f"http://127.0.0.1:{settings.health_port}",
-    )
-    configure_logging("human", "WARNING")
-    try:
-        bundle = asyncio.run(collect(kubeconfig or settings.kubeconfig, settings, subject))
-    except KubernetesError as error:
-        typer.echo(f"fec: {error}", err=True)
-        raise typer.Exit(2) from None
-    text = as_text(bundle, as_json=output is not None and output.suffix == ".json")
-    if output is None:
-        typer.echo(text, nl=False)
-        return
-    output.touch(mode=0o600)
-    output.write_text(text)
-    typer.echo(f"{output}: {len(bundle['problems'])} problem(s); read it before you hand it on.", err=True)
-
-
 def main() -> None:
-    """Entry point of the `fec` script and of `python -m failed_execution_cleanup`."""
+    """Entry point of the scripts `fec` and `kubectl-fec`, and of `python -m failed_execution_cleanup`."""
     app()

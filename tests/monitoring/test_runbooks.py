@@ -93,7 +93,9 @@ def test_a_command_is_of_a_program_that_people_have(command: str) -> None:
         case "fec":
             fec = typer.main.get_command(app)
             assert isinstance(fec, TyperGroup)
-            fec.commands[verb].make_context(verb, arguments)  # refuses what it does not know
+            found = fec.get_command(typer.Context(fec), verb)
+            assert found is not None
+            found.make_context(verb, arguments)  # refuses what it does not know
         case _:
             assert command in OUTSIDE
             simulated = (ROOT / "simulators/appliance_simulator/ossea_api.py").read_text(encoding="utf-8")

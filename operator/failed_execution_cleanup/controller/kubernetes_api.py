@@ -7,6 +7,7 @@ Errors, by what the caller does next:
     ├── Conflict               somebody wrote it since it was read, or it exists already: read again
     ├── Forbidden              credentials or roles: an administrator has to act
     ├── Invalid                the object does not fit its schema or rules: a bug or an old CRD
+    ├── Expired                the server forgot that version of a list: read it again
     └── Unreachable            no answer (network, TLS, timeout, 429, 5xx): the call may or may not have happened
 
 Every write carries the resourceVersion it is based on, so a late write never wins over a newer one.
@@ -16,7 +17,8 @@ Every write carries the resourceVersion it is based on, so a late write never wi
 import base64
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +29,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import ApiClient, Configuration
-from pydantic import SecretBytes
+from pydantic import SecretBytes, SecretStr
 
 from failed_execution_cleanup.resources.identifiers import (
     APPLIANCE_KIND,
@@ -44,6 +46,7 @@ __all__ = [
     "Body",
     "Conflict",
     "CustomResource",
+    "Expired",
     "FinalizerApi",
     "Forbidden",
     "Invalid",
@@ -51,8 +54,13 @@ __all__ = [
     "KubernetesError",
     "Lease",
     "NotFound",
+    "Page",
+    "ResourceApi",
+    "Selection",
     "StatusApi",
     "Unreachable",
+    "WatchEvent",
+    "context_namespace",
     "format_micro_time",
     "merge_patch",
 ]
@@ -64,6 +72,10 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 LEASES = "/apis/coordination.k8s.io/v1"
 EVENTS = "/apis/events.k8s.io/v1"
+REVIEWS = "/apis/authentication.k8s.io/v1"
+SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+WATCH_SECONDS = 240
+"""How long one watch request lasts; the caller asks again, so that a connection that died unnoticed is not waited on for ever."""
 
 
 class KubernetesError(Exception):
@@ -106,10 +118,10 @@ class Unreachable(KubernetesError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class _Expired(KubernetesError):
-    """The snapshot behind a chunked list is gone; `continue_token`, if any, goes on with a newer one."""
+class Expired(KubernetesError):
+    """The version behind a chunked list or a watch is gone; `continue_token`, if any, goes on with a newer one."""
 
-    def __init__(self, message: str, *, continue_token: str) -> None:
+    def __init__(self, message: str, *, continue_token: str = "") -> None:
         super().__init__(message, status=410)
         self.continue_token = continue_token
 
@@ -144,6 +156,48 @@ class CustomResource:
 
 CLEANUPS = CustomResource(GROUP, VERSION, CLEANUP_PLURAL, CLEANUP_KIND, namespaced=True)
 APPLIANCES = CustomResource(GROUP, VERSION, APPLIANCE_PLURAL, APPLIANCE_KIND, namespaced=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects of a kind a list or a watch is about; all of them by default.
+
+    Attributes:
+        labels: label selector in the API's notation.
+        fields: field selector in the API's notation, such as `metadata.name=x`; only fields that the definition lists.
+    """
+
+    labels: str = ""
+    fields: str = ""
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of the request."""
+        named = {"labelSelector": self.labels, "fieldSelector": self.fields}
+        return {name: value for name, value in named.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list.
+
+    Attributes:
+        items: the objects.
+        continue_token: asks for the next part; empty when this is the last one.
+        resource_version: of the list as a whole; a watch may continue from it.
+    """
+
+    items: tuple[Body, ...]
+    continue_token: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """A change of an object: `ADDED`, `MODIFIED` or `DELETED`, and the object after it."""
+
+    type: str
+    object: Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +255,57 @@ class FinalizerApi(Protocol):
         ...
 
 
+class ResourceApi(Protocol):
+    """What who works with the resources as a person does needs of `KubernetesApi`: everything but their status."""
+
+    async def get(self, resource: CustomResource, namespace: str | None, name: str) -> Body:
+        """Read an object."""
+        ...
+
+    async def page(
+        self,
+        resource: CustomResource,
+        namespace: str | None = None,
+        *,
+        selection: Selection = Selection(),
+        limit: int = 500,
+        continue_token: str = "",
+    ) -> Page:
+        """Read a part of a list."""
+        ...
+
+    async def create(self, resource: CustomResource, namespace: str | None, body: Body) -> Body:
+        """Create an object; `Conflict` if one of its name exists."""
+        ...
+
+    async def patch(
+        self, resource: CustomResource, namespace: str | None, name: str, patch: Body, *, resource_version: str
+    ) -> Body:
+        """Change metadata and spec by a merge patch; `Conflict` if the object has moved on."""
+        ...
+
+    async def delete(
+        self, resource: CustomResource, namespace: str | None, name: str, *, uid: str, resource_version: str
+    ) -> None:
+        """Delete an object if it is still the one that was read; `Conflict` if not."""
+        ...
+
+    def watch(
+        self,
+        resource: CustomResource,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        selection: Selection = Selection(),
+    ) -> AsyncIterator[WatchEvent]:
+        """Hear of changes."""
+        ...
+
+    async def user_name(self) -> str:
+        """Who the credentials belong to."""
+        ...
+
+
 class KubernetesApi:
     """The calls of the operator. Create it with `connect`; one instance per process, usable by many tasks at once.
 
@@ -213,14 +318,20 @@ class KubernetesApi:
         self._client = client
         self._reload_credentials = reload_credentials
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._stream_timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=timeout_seconds, sock_read=WATCH_SECONDS + timeout_seconds
+        )
 
     @classmethod
-    async def connect(cls, kubeconfig: Path | None = None, *, timeout_seconds: float = 10.0) -> Self:
+    async def connect(
+        cls, kubeconfig: Path | None = None, *, context: str | None = None, timeout_seconds: float = 10.0
+    ) -> Self:
         """Load the configuration; nothing is sent yet.
 
         Args:
             kubeconfig: explicit file; else the pod's service account, else $KUBECONFIG, else ~/.kube/config.
-            timeout_seconds: the longest a call may take, connecting and reading included.
+            context: context of the kubeconfig; its current one if omitted. Naming one forgoes the pod's service account.
+            timeout_seconds: the longest a call may take, connecting and reading included; watches last longer.
 
         Raises:
             KubernetesError: there is no usable configuration.
@@ -229,11 +340,12 @@ class KubernetesApi:
 
         async def load() -> None:
             try:
-                if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+                if _in_a_pod(kubeconfig, context):
                     kubernetes_config.load_incluster_config(client_configuration=configuration)
                 else:
                     await kubernetes_config.load_kube_config(
                         config_file=None if kubeconfig is None else str(kubeconfig),
+                        context=context,
                         client_configuration=configuration,
                         persist_config=False,
                     )
@@ -256,6 +368,29 @@ class KubernetesApi:
         """Close the connections."""
         await self._client.close()
 
+    def as_bearer(self, token: SecretStr) -> Self:
+        """The same API server in somebody else's name: with this token, and with none of our own credentials.
+
+        A connection of its own, because a client certificate on a shared one would count before the token. Close it after use.
+        """
+        ours = self._client.configuration
+        theirs = Configuration(
+            host=ours.host,
+            api_key={"BearerToken": f"Bearer {token.get_secret_value()}"},
+            ssl_ca_cert=ours.ssl_ca_cert,
+            ca_cert_data=ours.ca_cert_data,
+            verify_ssl=ours.verify_ssl,
+            tls_server_name=ours.tls_server_name,
+            proxy=ours.proxy,
+            proxy_headers=ours.proxy_headers,
+        )
+        theirs.disable_strict_ssl_verification = ours.disable_strict_ssl_verification
+
+        async def keep() -> None:
+            """A token that is refused stays refused."""
+
+        return type(self)(ApiClient(configuration=theirs), keep, self._timeout.total or 0.0)
+
     async def server_version(self) -> str:
         """Return the API server's version, such as v1.37.0; the cheapest proof that it answers."""
         version = await self._call("GET", "/version", subject="Kubernetes API server")
@@ -274,27 +409,93 @@ class KubernetesApi:
         A list that takes longer than the API server keeps its snapshot (about five minutes) goes on with a newer one;
         objects made or removed in between may or may not be in it.
         """
-        subject = f"{resource.kind} list" if namespace is None else f"{resource.kind} list of namespace {namespace}"
         token = ""
         while True:
-            query = {"limit": str(chunk), **({"continue": token} if token else {})}
             try:
-                page = await self._call("GET", resource.path(namespace), query=query, subject=subject)
-            except _Expired as expired:
+                page = await self.page(resource, namespace, limit=chunk, continue_token=token)
+            except Expired as expired:
                 if not expired.continue_token:
                     raise
                 token = expired.continue_token
                 continue
-            for item in page["items"]:
+            for item in page.items:
                 yield item
-            token = page["metadata"].get("continue", "")
+            token = page.continue_token
             if not token:
                 return
+
+    async def page(
+        self,
+        resource: CustomResource,
+        namespace: str | None = None,
+        *,
+        selection: Selection = Selection(),
+        limit: int = 500,
+        continue_token: str = "",
+    ) -> Page:
+        """Read a part of a list: at most `limit` objects, in one namespace or in all.
+
+        Raises:
+            Expired: the token is too old (about five minutes); its own token, if any, goes on with a newer list.
+        """
+        query = {**selection.query, "limit": str(limit), **({"continue": continue_token} if continue_token else {})}
+        answer = await self._call("GET", resource.path(namespace), query=query, subject=_list_of(resource, namespace))
+        metadata = answer["metadata"]
+        return Page(tuple(answer["items"]), metadata.get("continue", ""), metadata.get("resourceVersion", ""))
+
+    async def watch(
+        self,
+        resource: CustomResource,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        selection: Selection = Selection(),
+    ) -> AsyncIterator[WatchEvent]:
+        """Yield the changes after a version until the server ends the stream, which it does every few minutes.
+
+        Raises:
+            Expired: the version is forgotten: read again and watch from there.
+            Unreachable: the stream broke: read again and watch from there.
+        """
+        subject = f"watch of the {_list_of(resource, namespace)}"
+        watched = {"watch": "true", "resourceVersion": resource_version, "timeoutSeconds": str(WATCH_SECONDS)}
+        async with aclosing(self._stream(resource.path(namespace), subject, {**selection.query, **watched})) as lines:
+            async for line in lines:
+                change = _decode(line) or {}
+                body = change.get("object") or {}
+                if change.get("type") in {"ADDED", "MODIFIED", "DELETED"}:
+                    yield WatchEvent(change["type"], body)
+                elif change.get("type") == "ERROR":
+                    raise _error(subject, int(body.get("code") or 0), body, None)
 
     async def create(self, resource: CustomResource, namespace: str | None, body: Body) -> Body:
         """Create a custom resource; `Conflict` if one of its name exists."""
         subject = _subject(resource.kind, namespace, body["metadata"]["name"])
         return await self._call("POST", resource.path(namespace), body=body, subject=subject)
+
+    async def patch(
+        self, resource: CustomResource, namespace: str | None, name: str, patch: Body, *, resource_version: str
+    ) -> Body:
+        """Change metadata and spec by an RFC 7386 merge patch; the status cannot be touched this way.
+
+        Args:
+            resource: the kind.
+            namespace: None for a cluster-scoped kind.
+            name: the object.
+            patch: the fields that change; None removes one; lists are replaced whole.
+            resource_version: version the patch is based on; `Conflict` if the object has moved on.
+
+        Returns:
+            The object as stored.
+        """
+        metadata = {**patch.get("metadata", {}), "resourceVersion": resource_version}
+        return await self._call(
+            "PATCH",
+            resource.path(namespace, name),
+            body={**patch, "metadata": metadata},
+            content_type=MERGE_PATCH,
+            subject=_subject(resource.kind, namespace, name),
+        )
 
     async def delete(
         self, resource: CustomResource, namespace: str | None, name: str, *, uid: str, resource_version: str
@@ -376,6 +577,19 @@ class KubernetesApi:
         secret = await self._call("GET", path, subject=_subject("Secret", namespace, name))
         return {key: SecretBytes(base64.b64decode(value)) for key, value in (secret.get("data") or {}).items()}
 
+    async def review(self, api_version: str, kind: str, spec: Body) -> Body:
+        """Ask the API server who somebody is, or what he may do; returns the status of its answer.
+
+        Args:
+            api_version: group and version, such as authentication.k8s.io/v1.
+            kind: TokenReview or SubjectAccessReview.
+            spec: the question.
+        """
+        body = {"apiVersion": api_version, "kind": kind, "spec": spec}
+        answer = await self._call("POST", f"/apis/{api_version}/{kind.lower()}s", body=body, subject=kind)
+        status: Body = answer.get("status") or {}
+        return status
+
     async def read_lease(self, namespace: str, name: str) -> Lease:
         """Read a Lease."""
         path = _path(LEASES, namespace, "leases", name)
@@ -403,6 +617,13 @@ class KubernetesApi:
         path = _path(EVENTS, namespace, "events", name)
         subject = _subject("Event", namespace, name)
         await self._call("PATCH", path, body=patch, content_type=MERGE_PATCH, subject=subject)
+
+    async def user_name(self) -> str:
+        """Return the name of the user whose credentials these are, as admission policies see it."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        path = f"{REVIEWS}/selfsubjectreviews"
+        answer = await self._call("POST", path, body=review, subject="SelfSubjectReview")
+        return str(answer["status"]["userInfo"]["username"])
 
     async def _call(
         self,
@@ -450,6 +671,64 @@ class KubernetesApi:
             raise Unreachable(f"{subject}: the API server cannot be reached: {error}") from error
         return response.status, response.headers.get("Retry-After"), content
 
+    async def _stream(self, path: str, subject: str, query: Mapping[str, str]) -> AsyncGenerator[bytes]:
+        """Yield the lines of an answer that goes on for minutes."""
+        try:
+            method, url, headers, body, _ = await self._client.param_serialize(
+                method="GET",
+                resource_path=f"{path}?{urlencode(query)}",
+                header_params={"Accept": JSON},
+                auth_settings=["BearerToken"],
+            )
+            answer = await self._client.call_api(method, url, headers, body, _request_timeout=self._stream_timeout)
+            response: aiohttp.ClientResponse = answer.response
+            try:
+                if response.status != 200:
+                    refused = _decode(await response.read()) or {}
+                    raise _error(subject, response.status, refused, response.headers.get("Retry-After"))
+                buffer = b""
+                async for chunk in response.content.iter_any():
+                    *lines, buffer = (buffer + chunk).split(b"\n")
+                    for line in lines:
+                        yield line
+            finally:
+                response.close()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{subject}: the API server does not answer any more: {error}") from error
+
+
+def context_namespace(kubeconfig: Path | None = None, context: str | None = None) -> str:
+    """Return the namespace commands work in when none is given: that of the kubeconfig's context, or of the pod.
+
+    Args:
+        kubeconfig: as for `KubernetesApi.connect`.
+        context: as for `KubernetesApi.connect`.
+
+    Raises:
+        KubernetesError: there is no usable configuration.
+    """
+    if _in_a_pod(kubeconfig, context):
+        try:
+            return SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
+        except OSError:
+            return "default"
+    try:
+        contexts, active = kubernetes_config.list_kube_config_contexts(
+            config_file=None if kubeconfig is None else str(kubeconfig)
+        )
+    except (kubernetes_config.ConfigException, OSError) as error:
+        raise KubernetesError(
+            f"No usable Kubernetes configuration ({kubeconfig or 'default kubeconfig'}): {error}"
+        ) from error
+    chosen = active if context is None else next((each for each in contexts if each["name"] == context), None)
+    if chosen is None:
+        raise KubernetesError(f"The kubeconfig has no context {context}.")
+    return str(chosen["context"].get("namespace") or "default")
+
+
+def _in_a_pod(kubeconfig: Path | None, context: str | None) -> bool:
+    return kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ
+
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> Body:
     """Return the smallest RFC 7386 merge patch that turns `before` into `after`; empty when they are equal.
@@ -479,6 +758,10 @@ def _path(
     return "/".join([prefix, *(quote(part, safe="") for part in parts if part is not None)])
 
 
+def _list_of(resource: CustomResource, namespace: str | None) -> str:
+    return f"{resource.kind} list" if namespace is None else f"{resource.kind} list of namespace {namespace}"
+
+
 def _subject(kind: str, namespace: str | None, name: str) -> str:
     return f"{kind} {name}" if namespace is None else f"{kind} {namespace}/{name}"
 
@@ -506,7 +789,7 @@ def _error(subject: str, status: int, answer: Body, retry_after: str | None) -> 
             return Conflict(f"{subject}: conflict: {said}", status=status)
         case 410:
             token = str((answer.get("metadata") or {}).get("continue") or "")
-            return _Expired(f"{subject}: the list expired: {said}", continue_token=token)
+            return Expired(f"{subject}: the list expired: {said}", continue_token=token)
         case 400 | 422:
             return Invalid(f"{subject} refused: {said}", status=status)
     if status == 429 or status >= 500:

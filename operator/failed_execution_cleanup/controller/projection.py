@@ -29,6 +29,7 @@ from failed_execution_cleanup.resources.cleanup import (
     CleanupStatus,
     FailedExecutionCleanup,
     FailedJob,
+    FoundGoal,
     Holder,
     IncidentVM,
     JobType,
@@ -459,7 +460,16 @@ def _run(case: _Case) -> dict[str, object]:
         "cleanup_job_id": case.progress.claim_id or present.cleanup_job_id,
         "waivers_used": _waivers_used(case),
         "history": _history(case),
+        "found": _found(case),
     }
+
+
+def _found(case: _Case) -> tuple[FoundGoal, ...]:
+    """The goals as the run found them; a later look at its end leaves them as they are."""
+    found = case.memory.found
+    if case.frozen and not found:
+        return case.present.found
+    return tuple(FoundGoal(type=goal.value, met=state.reached, message=state.message) for goal, state in found.items())
 
 
 def _ended_at(case: _Case) -> datetime:
@@ -540,6 +550,7 @@ def _phase(case: _Case, phase: PhaseOfRun) -> Phase:
         started_at=_utc(record.started_at),
         done=total - len(steps) if case.assessed else None,
         total=total,
+        requests=case.memory.sent(phase),
     )
     completed_at = _utc(record.completed_at)
     change: dict[str, object] = {}

@@ -15,10 +15,10 @@ from typing import Annotated, Final, NoReturn, TextIO
 import typer
 from rich.console import Console
 
+from failed_execution_cleanup.exit_codes import ExitCode
 from failed_execution_cleanup.local import wording
 from failed_execution_cleanup.local.appliance_file import ApplianceFile, UnusableFileError, read_appliance_file
 from failed_execution_cleanup.local.arguments import Arguments, Prepared, UsageError
-from failed_execution_cleanup.local.exit_codes import ExitCode
 from failed_execution_cleanup.local.report import Report
 from failed_execution_cleanup.local.screen import Lines, Picture, Screen
 from failed_execution_cleanup.run.order import Progress

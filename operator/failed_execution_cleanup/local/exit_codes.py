@@ -1,28 +1,12 @@
-"""What the exit code of a break-glass command says."""
+"""The exit code of a break-glass command, by its last decision."""
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Final
 
+from failed_execution_cleanup.exit_codes import ExitCode
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Refuse, Stopped, Wait
 from failed_execution_cleanup.recovery.reasons import SUCCESSES, Reason
-
-
-class ExitCode(IntEnum):
-    """Exit codes; documented in docs/break-glass.md."""
-
-    CLEAN = 0
-    """The VM is clean; of a plan: it can be carried out."""
-    USAGE = 2
-    """The command line, the Appliance file or the name of the VM is wrong."""
-    STALLED = 3
-    """Only a person can help."""
-    WAITING = 4
-    """It waits for something that clears itself, or was interrupted: the same command goes on."""
-    UNREACHABLE = 5
-    """The appliance could not be reached, or did not accept the credentials."""
-
 
 _NAMES: Final = frozenset({Reason.UNKNOWN_VM, Reason.AMBIGUOUS_VM, Reason.JOB_MISMATCH})
 """Refusals of what stands on the command line."""

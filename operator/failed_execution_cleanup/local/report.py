@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from failed_execution_cleanup.controller.projection import is_finished, project
-from failed_execution_cleanup.local.exit_codes import ExitCode, exit_code
+from failed_execution_cleanup.exit_codes import ExitCode
+from failed_execution_cleanup.local.exit_codes import exit_code
 from failed_execution_cleanup.resources.cleanup import CleanupStatus, FailedExecutionCleanup
 from failed_execution_cleanup.resources.conditions import Condition, get_condition
-from failed_execution_cleanup.resources.reasons import ConditionType, Reason
+from failed_execution_cleanup.resources.reasons import ConditionType, remedy_of
 from failed_execution_cleanup.run.order import Progress
 
 
@@ -57,7 +58,7 @@ class Report:
             return ""
         if self.code is ExitCode.WAITING:
             return "the same command goes on from here, and so does the operator."
-        return Reason(self.ready.reason).remedy
+        return remedy_of(self.ready.reason)
 
     def to_json(self) -> str:
         """One JSON document; `status` has the fields of `kubectl explain fec.status`."""

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from failed_execution_cleanup.local import wording
-from failed_execution_cleanup.local.report import Report
+from failed_execution_cleanup.local.wording import Shown
 from failed_execution_cleanup.resources.cleanup import Holder, PhaseState
 
 _COLOURS = {
@@ -31,7 +31,7 @@ _COLOURS = {
 class Screen(Protocol):
     """Shows how a cleanup goes; never raises for trouble of its own."""
 
-    def show(self, before: Report, after: Report) -> None:
+    def show(self, before: Shown, after: Shown) -> None:
         """Something changed, or nothing did."""
         ...
 
@@ -50,7 +50,7 @@ class Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def show(self, before: Report, after: Report) -> None:
+    def show(self, before: Shown, after: Shown) -> None:
         """Write what changed."""
         self.say(f"{datetime.now(UTC):%H:%M:%S} {line}" for line in wording.changes(before, after))
 
@@ -72,7 +72,7 @@ class Picture:
         self._console = console
         self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
-    def show(self, before: Report, after: Report) -> None:
+    def show(self, before: Shown, after: Shown) -> None:
         """Draw the picture anew."""
         del before
         with contextlib.suppress(OSError, ValueError):
@@ -92,7 +92,7 @@ class Picture:
             self._live.stop()
 
 
-def _drawn(report: Report) -> Group:
+def _drawn(report: Shown) -> Group:
     status, ready = report.status, report.ready
     phases = Table("phase", "state", "done", box=None, pad_edge=False, expand=True)
     phases.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
-from failed_execution_cleanup.local.report import Report
-from failed_execution_cleanup.resources.cleanup import CleanupStatus, Holder, Phase
-from failed_execution_cleanup.resources.conditions import get_condition
-from failed_execution_cleanup.resources.reasons import GOALS, ConditionType, Reason, ReasonKind
+from failed_execution_cleanup.resources.cleanup import CleanupStatus, FailedExecutionCleanup, Holder, Phase
+from failed_execution_cleanup.resources.conditions import Condition, ConditionStatus, get_condition
+from failed_execution_cleanup.resources.reasons import GOALS, ConditionType
+
+
+class Shown(Protocol):
+    """A cleanup at one moment, whoever works on it."""
+
+    @property
+    def cleanup(self) -> FailedExecutionCleanup:
+        """The resource, or the one that somebody would have applied."""
+        ...
+
+    @property
+    def status(self) -> CleanupStatus:
+        """How far it is."""
+        ...
+
+    @property
+    def ready(self) -> Condition | None:
+        """The verdict; None before the first look."""
+        ...
+
+    @property
+    def remedy(self) -> str:
+        """What a person does next, where one has to."""
+        ...
 
 
 def printable(text: str) -> str:
@@ -36,7 +60,7 @@ def phase_line(phase: Phase) -> str:
     return f"{phase.name.value}: {phase.state.value}{count}"
 
 
-def changes(before: Report, after: Report) -> Iterator[str]:
+def changes(before: Shown, after: Shown) -> Iterator[str]:
     """What a person who reads along has to be told."""
     old, new = before.status, after.status
     if new.failed_job is not None and old.failed_job is None:
@@ -53,11 +77,11 @@ def changes(before: Report, after: Report) -> Iterator[str]:
             yield phase_line(phase)
     was, now = before.ready, after.ready
     told = was is not None and now is not None and (was.reason, was.message) == (now.reason, now.message)
-    if now is not None and not told and Reason(now.reason).kind is not ReasonKind.WORKING:
+    if now is not None and not told and now.status is not ConditionStatus.UNKNOWN:
         yield f"{now.reason}: {now.message}"
 
 
-def plan(report: Report, again: str) -> Iterator[str]:
+def plan(report: Shown, again: str) -> Iterator[str]:
     """The plan as a table, and how to have exactly it carried out.
 
     Args:
@@ -81,7 +105,7 @@ def plan(report: Report, again: str) -> Iterator[str]:
     yield from _left(status)
 
 
-def result(report: Report) -> Iterator[str]:
+def result(report: Shown) -> Iterator[str]:
     """How it ended, the four goals, what was left behind, and what a person does next."""
     status, ready = report.status, report.ready
     if ready is None:

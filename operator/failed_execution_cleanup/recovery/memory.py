@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from .actions import Action, Kind, Phase
+from .actions import PHASE_OF, SYSTEM_OF, Action, Kind, Phase, System
+from .goals import Goal, GoalState
 from .world import ContentVerdict
 
 
@@ -105,6 +106,7 @@ class Memory:
         verdict: what the last run to the end said of the content; it outlives a new run's beginning.
         approval: the plan this run keeps to; None when no approval was asked for. A run asked for again needs a new one.
         correcting: this run puts right what drifted after the end, which nobody asked for: it never reverts (rule 18).
+        found: the goals as this run found them, before it touched anything; empty in claims of older versions.
     """
 
     job_id: str
@@ -124,6 +126,7 @@ class Memory:
     verdict: ContentVerdict | None = None
     approval: Approval | None = None
     correcting: bool = False
+    found: dict[Goal, GoalState] = field(default_factory=dict)
 
     def with_phase(self, *, phase: Phase, record: PhaseRecord) -> Memory:
         """Memory in which a phase got as far as this."""
@@ -200,6 +203,13 @@ class Memory:
             elif not request.open and (self.tries_from is None or request.sent_at >= self.tries_from):
                 run.append(request)
         return tuple(run)
+
+    def sent(self, phase: Phase) -> int:
+        """How many requests of a phase this run sent to OSSEA and the Volume Daemon, repeated ones included."""
+        if self.started_at is None:
+            return 0
+        ours = (r for r in self.requests if r.sent_at >= self.started_at and SYSTEM_OF[r.kind] is not System.DATABASE)
+        return sum(PHASE_OF[request.kind] is phase for request in ours)
 
     @property
     def touched(self) -> bool:

@@ -282,6 +282,22 @@ class Phase(KubernetesModel):
     total: Count | None = None
     """Number of objects of this phase."""
 
+    requests: Count | None = None
+    """Number of requests that the latest run sent to the cloud and the Volume Daemon in this phase."""
+
+
+class FoundGoal(KubernetesModel):
+    """One of the four goals as the latest run found it."""
+
+    type: Annotated[str, Field(min_length=1, max_length=64)]
+    """VolumesAttached, SnapshotsRemoved, TestVMRemoved or ContextReady."""
+
+    met: bool
+    """Whether it held before anything was touched."""
+
+    message: Message | None = None
+    """What was found."""
+
 
 class PlannedAction(KubernetesModel):
     """One action of the plan."""
@@ -421,6 +437,9 @@ class CleanupStatus(KubernetesModel):
 
     phases: Annotated[tuple[Phase, ...], Field(max_length=len(PhaseName), json_schema_extra=map_schema("name"))] = ()
     """The five phases in their order, with times and reasons."""
+
+    found: Annotated[tuple[FoundGoal, ...], Field(max_length=4, json_schema_extra=map_schema("type"))] = ()
+    """The four goals as the latest run found them before it touched anything; what it made of them is in conditions."""
 
     plan: Annotated[tuple[PlannedAction, ...], Field(max_length=1024, json_schema_extra=map_schema("step"))] = ()
     """What would be done, in mode Plan or while an approval is awaited: one entry for each action that may be done."""

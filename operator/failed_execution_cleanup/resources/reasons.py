@@ -496,3 +496,11 @@ class Reason(StrEnum):
         "The server answered with something that is not its documented protocol.",
         "Check that the address belongs to the right service.",
     )
+
+
+def remedy_of(reason: str) -> str:
+    """What a person does next; empty for a reason that only a newer version knows."""
+    try:
+        return Reason(reason).remedy
+    except ValueError:
+        return ""

@@ -168,7 +168,7 @@ class Cleanup:
             return Progress(ended, world, before, stored.id if stored else None)
         if not order.execute and not unsettled:
             # A plan: what would be done if it were asked for; nothing is claimed or written.
-            preview = _preview(world, wish, memory)
+            preview = preview_decision(world, wish, memory)
             approved = executes(wish, adopted(wish, memory, plan_of(world, preview.assessment)))
             if not approved:
                 return Progress(preview, world, memory)
@@ -193,7 +193,11 @@ class Cleanup:
             now = self._around.now()
             await claim.change(
                 lambda m: replace(
-                    m.resumed(at=now), number=taken.number, asker=order.asker, started_at=m.started_at or now
+                    m.resumed(at=now),
+                    number=taken.number,
+                    asker=order.asker,
+                    started_at=m.started_at or now,
+                    found=m.found if m.started_at is not None else decision.assessment.goals,
                 )
             )
             async with claim.kept_alive():
@@ -242,7 +246,7 @@ class Cleanup:
         unapproved = isinstance(decision, Refuse) and decision.reason is Reason.AWAITING_APPROVAL
         if progress.world is None or not isinstance(decision, Stopped | Refuse) or not (back_to_a_plan or unapproved):
             return decision
-        preview = _preview(progress.world, self._around.wish(order, memory.job_id), memory)
+        preview = preview_decision(progress.world, self._around.wish(order, memory.job_id), memory)
         return replace(decision, assessment=preview.assessment)
 
     async def _release(self, claim: Claim, progress: Progress) -> None:
@@ -295,7 +299,7 @@ def _as_next_claim(memory: Memory) -> Memory:
     return replace(memory, number=memory.number + 1)
 
 
-def _preview(world: World, wish: Wish, memory: Memory) -> Decision:
+def preview_decision(world: World, wish: Wish, memory: Memory) -> Decision:
     """What would be done if it were asked for."""
     return decide(world, replace(wish, execute=True, approved_plan=None), _as_next_claim(memory))
 

@@ -20,13 +20,16 @@ from failed_execution_cleanup.controller.kubernetes_api import (
     APPLIANCES,
     CLEANUPS,
     Conflict,
+    Expired,
     Forbidden,
     Invalid,
     KubernetesApi,
     KubernetesError,
     Lease,
     NotFound,
+    Selection,
     Unreachable,
+    context_namespace,
     format_micro_time,
     merge_patch,
 )
@@ -290,6 +293,87 @@ async def test_no_answer_in_time_is_unreachable(tmp_path: Path) -> None:
             with pytest.raises(Unreachable, match=r"did not answer within 0\.1 s"):
                 await api.get(APPLIANCES, None, "default")
         await hung_up.wait()
+
+
+async def test_a_page_is_of_what_was_selected_and_tells_how_to_go_on(server: ApiServer, api: KubernetesApi) -> None:
+    server.answer(200, {"items": [{"a": 1}], "metadata": {"continue": "next", "resourceVersion": "7"}})
+    selection = Selection("x=y", "spec.vmName=a")
+    page = await api.page(CLEANUPS, "dr", selection=selection, limit=2, continue_token="token")
+    assert (page.items, page.continue_token, page.resource_version) == (({"a": 1},), "next", "7")
+    query = {"labelSelector": "x=y", "fieldSelector": "spec.vmName=a", "limit": "2", "continue": "token"}
+    assert server.requests[0].query == query
+
+
+async def test_a_patch_carries_the_version_it_is_based_on(server: ApiServer, api: KubernetesApi) -> None:
+    server.answer(200, {"metadata": {"name": "pgtest1"}})
+    await api.patch(CLEANUPS, "dr", "pgtest1", {"metadata": {"annotations": {"a": None}}}, resource_version="7")
+    request = server.requests[0]
+    assert (request.method, request.path, request.content_type) == ("PATCH", PATH, "application/merge-patch+json")
+    assert request.body == {"metadata": {"annotations": {"a": None}, "resourceVersion": "7"}}
+
+
+def events(*lines: Any) -> str:
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+async def test_a_watch_yields_changes_and_keeps_bookmarks_to_itself(server: ApiServer, api: KubernetesApi) -> None:
+    body = {"metadata": {"name": "pgtest1"}, "note": "ü" * 100_000}
+    server.answer(200, events({"type": "BOOKMARK", "object": {}}, {"type": "MODIFIED", "object": body}))
+    selection = Selection(fields="metadata.name=pgtest1")
+    seen = [change async for change in api.watch(CLEANUPS, "dr", resource_version="7", selection=selection)]
+    assert [(change.type, change.object) for change in seen] == [("MODIFIED", body)]
+    query = server.requests[0].query
+    assert (query["watch"], query["resourceVersion"], query["fieldSelector"]) == ("true", "7", "metadata.name=pgtest1")
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "error"),
+    [
+        (200, events({"type": "ERROR", "object": {"code": 410, "message": "too old"}}), Expired),
+        (410, {"code": 410, "message": "too old"}, Expired),
+        (403, {"code": 403, "message": "no"}, Forbidden),
+        (503, "busy", Unreachable),
+    ],
+)
+async def test_a_watch_that_cannot_go_on_says_why(
+    server: ApiServer, api: KubernetesApi, status: int, answer: Any, error: type[KubernetesError]
+) -> None:
+    server.answer(status, answer)
+    with pytest.raises(error, match="watch of the FailedExecutionCleanup list of namespace dr"):
+        async for _ in api.watch(CLEANUPS, "dr", resource_version="7"):
+            pass
+
+
+async def test_the_user_is_who_the_server_says(server: ApiServer, api: KubernetesApi) -> None:
+    server.answer(201, {"status": {"userInfo": {"username": "alice"}}})
+    assert await api.user_name() == "alice"
+    assert server.requests[0].path == "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+
+def with_contexts(directory: Path) -> Path:
+    path = write_kubeconfig(directory, "http://127.0.0.1:1")
+    config = yaml.safe_load(path.read_text())
+    config["contexts"] += [{"name": "east", "context": {"cluster": "test", "user": "test", "namespace": "dr-east"}}]
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.mark.parametrize(("context", "namespace"), [(None, "default"), ("test", "default"), ("east", "dr-east")])
+async def test_a_context_has_its_namespace(tmp_path: Path, context: str | None, namespace: str) -> None:
+    kubeconfig = with_contexts(tmp_path)
+    assert context_namespace(kubeconfig, context) == namespace
+    async with await KubernetesApi.connect(kubeconfig, context=context):
+        pass
+
+
+async def test_an_unknown_context_is_told(tmp_path: Path) -> None:
+    kubeconfig = with_contexts(tmp_path)
+    with pytest.raises(KubernetesError, match="nowhere"):
+        context_namespace(kubeconfig, "nowhere")
+    with pytest.raises(KubernetesError, match="nowhere"):
+        await KubernetesApi.connect(kubeconfig, context="nowhere")
+    with pytest.raises(KubernetesError, match="none"):
+        context_namespace(tmp_path / "none")
 
 
 async def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from failed_execution_cleanup.recovery.actions import Kind
 from failed_execution_cleanup.recovery.actions import Phase as PhaseOfRun
 from failed_execution_cleanup.recovery.approval import plan_hash, plan_of
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Refuse, Stopped, Wait, decide
-from failed_execution_cleanup.recovery.goals import Waiver, Wish
+from failed_execution_cleanup.recovery.goals import Goal, GoalState, Waiver, Wish
 from failed_execution_cleanup.recovery.memory import Memory, Outcome, PhaseRecord, Request
 from failed_execution_cleanup.recovery.plan import Assessment
 from failed_execution_cleanup.recovery.reasons import FINAL_FAILURES, SUCCESSES, WAITS, needs_person
@@ -37,6 +37,7 @@ from failed_execution_cleanup.recovery.world import (
 from failed_execution_cleanup.resources.cleanup import CleanupStatus, FailedExecutionCleanup, PhaseState
 from failed_execution_cleanup.resources.conditions import get_condition
 from failed_execution_cleanup.resources.reasons import GOALS, Reason
+from failed_execution_cleanup.run.claim import dump_memory, load_memory
 from failed_execution_cleanup.run.order import Progress
 
 UTC_DIGITS = datetime(2026, 3, 1, 12, 0, 0)  # noqa: DTZ001 - digits of a database clock
@@ -747,3 +748,39 @@ def test_a_status_survives_the_api_server_and_looking_again_changes_nothing(
 
 def test_the_reasons_of_the_core_are_documented() -> None:
     assert {reason.value for reason in CoreReason} <= {reason.value for reason in Reason}
+
+
+# -- what a report needs -----------------------------------------------------------------------------------------------
+
+FOUND = {Goal.VOLUMES_ATTACHED: GoalState(reached=False, message="1 of 2 volumes are away")}
+
+
+def test_what_the_run_found_and_sent_comes_back_after_an_erased_status() -> None:
+    told = project(cleanup(), progress_of(broken_world(), running_memory(found=FOUND)), NOW)
+    assert [(goal.type, goal.met, goal.message) for goal in told.found] == [
+        ("VolumesAttached", False, "1 of 2 volumes are away")
+    ]
+    assert [phase.requests for phase in told.phases] == [1, None, None, None, None]
+    erased = project(cleanup(), progress_of(broken_world(), running_memory(found=FOUND)), NOW)
+    assert (erased.found, erased.phases) == (told.found, told.phases)
+
+
+def test_what_was_found_stays_while_nobody_looks_and_at_later_looks_of_the_end() -> None:
+    memory = finished_memory(found=FOUND)
+    ended = project(cleanup(), Progress(Done(CoreReason.CLEANED, "m", WHAT), clean_world(), memory), NOW)
+    unreachable = Wait(CoreReason.APPLIANCE_UNREACHABLE, "m", SECOND, WHAT)
+    assert project(cleanup(ended), Progress(unreachable), NOW).found == ended.found
+    later = Progress(Done(CoreReason.CLEANED, "m", WHAT), clean_world(), finished_memory())
+    assert project(cleanup(ended), later, NOW).found == ended.found
+
+
+def test_a_new_run_forgets_what_the_one_before_found() -> None:
+    before = project(cleanup(), progress_of(broken_world(), running_memory(found=FOUND)), NOW)
+    again = project(cleanup(before), progress_of(broken_world(), running_memory()), NOW)
+    assert again.found == ()
+
+
+def test_the_claim_of_an_older_version_is_still_read() -> None:
+    memory = load_memory('{"job_id": "job-1", "number": 2}', "job-1")
+    assert (memory.number, memory.found) == (2, {})
+    assert load_memory(dump_memory(running_memory(found=FOUND)), "job-1") == running_memory(found=FOUND)

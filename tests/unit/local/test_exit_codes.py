@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from failed_execution_cleanup.local.exit_codes import ExitCode, exit_code
+from failed_execution_cleanup.exit_codes import ExitCode
+from failed_execution_cleanup.local.exit_codes import exit_code
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Refuse, Stopped, Wait
 from failed_execution_cleanup.recovery.plan import Assessment
 from failed_execution_cleanup.recovery.reasons import FINAL_FAILURES, SUCCESSES, WAITS, Reason

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
+from failed_execution_cleanup.exit_codes import ExitCode
 from failed_execution_cleanup.local import wording
-from failed_execution_cleanup.local.exit_codes import ExitCode
 from failed_execution_cleanup.local.report import Report
 from failed_execution_cleanup.local.screen import Lines, Picture, Screen
 from failed_execution_cleanup.recovery.actions import Phase

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from failed_execution_cleanup.recovery.actions import Action, Kind
+from failed_execution_cleanup.recovery.actions import Action, Kind, Phase
 from failed_execution_cleanup.recovery.activity import activity, is_ours
 from failed_execution_cleanup.recovery.memory import Memory, Outcome
 from failed_execution_cleanup.recovery.world import OperationRow
@@ -40,6 +40,19 @@ def test_an_open_request_is_in_flight_for_its_object_and_its_volume() -> None:
     assert memory.in_flight("snap")
     assert memory.in_flight(OS)
     assert not memory.in_flight(DATA)
+
+
+def test_requests_of_a_phase_are_those_this_run_sent_to_others() -> None:
+    memory = settled(replace(Memory(JOB), started_at=NOW), Outcome.NO_EFFECT)
+    memory, _ = memory.write_ahead(DETACH, NOW)
+    memory, _ = memory.write_ahead(Action(Kind.REVERT, "snap", ""), NOW)
+    memory, _ = memory.write_ahead(Action(Kind.CLEAR_SNAPSHOT, OS, ""), NOW)
+    assert {phase: memory.sent(phase) for phase in Phase if memory.sent(phase)} == {
+        Phase.DETACH: 2,
+        Phase.SNAPSHOTS: 1,
+    }
+    assert memory.again(NOW, "again").sent(Phase.DETACH) == 0
+    assert replace(memory, started_at=NOW + timedelta(seconds=1)).sent(Phase.DETACH) == 0
 
 
 def operation(after: int, *, kind: str = "detach", volume_id: str = OS, op_id: str = "op") -> OperationRow:

@@ -137,8 +137,10 @@ def test_names_and_scopes() -> None:
 
 CLEANUP_SPEC = "vmName vcenterHost failoverJobID applianceRef mode suspend driftPolicy waive deadlineSeconds \
 ttlSecondsAfterFinished requestedBy note"
-CLEANUP_STATUS = "observedGeneration conditions phaseSummary failedJob context phases plan planHash volumes testVMs \
+CLEANUP_STATUS = (
+    "observedGeneration conditions phaseSummary failedJob context phases found plan planHash volumes testVMs \
 leftovers waiversUsed cleanupJobID startedAt completedAt nextAttemptAt queuePosition lastHandledRequest history"
+)
 APPLIANCE_SPEC = "allowedNamespaces waivers database volumeDaemon ossea omaVMID detection limits testVM settle"
 APPLIANCE_STATUS = "observedGeneration conditions omaVMID osseaURL stuckVMs stuck versions lastScanTime"
 

@@ -13,8 +13,9 @@ from sqlalchemy import select
 from appliance_simulator import schema
 from failed_execution_cleanup.appliance.database import ContextLock
 from failed_execution_cleanup.appliance.errors import DatabaseUnavailable
-from failed_execution_cleanup.recovery.actions import Kind
+from failed_execution_cleanup.recovery.actions import Kind, Phase
 from failed_execution_cleanup.recovery.decide import Done, Refuse
+from failed_execution_cleanup.recovery.goals import Goal
 from failed_execution_cleanup.recovery.memory import Outcome
 from failed_execution_cleanup.recovery.reasons import Reason
 from failed_execution_cleanup.run.cleanup import Limits
@@ -61,6 +62,17 @@ def test_every_request_is_written_ahead_and_settled(hung_injection: Engine) -> N
     }
     assert {request.outcome for request in requests} == {Outcome.EFFECT}
     assert len(hung_injection.appliance.journal.requests()) == len(requests)
+
+
+def test_what_was_found_and_what_was_sent_is_remembered(hung_injection: Engine) -> None:
+    memory = hung_injection.memory
+    assert {goal: state.reached for goal, state in memory.found.items()} == {
+        Goal.VOLUMES_ATTACHED: False,
+        Goal.SNAPSHOTS_REMOVED: False,
+        Goal.TEST_VM_REMOVED: True,
+        Goal.CONTEXT_READY: False,
+    }
+    assert [memory.sent(phase) for phase in Phase] == [3, 6, 3, 0, 0]
 
 
 async def test_finished_cleanup_makes_no_further_call(tmp_path: Path) -> None:

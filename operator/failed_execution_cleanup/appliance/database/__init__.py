@@ -14,13 +14,19 @@ from failed_execution_cleanup.appliance.database.failures import (
 )
 from failed_execution_cleanup.appliance.database.job_log import Level, StepOutcome
 from failed_execution_cleanup.appliance.database.oma_database import ContextLock, OMADatabase
-from failed_execution_cleanup.appliance.database.overview import NewestFailover, Overview, VolumeOutline
+from failed_execution_cleanup.appliance.database.overview import (
+    ContextOutline,
+    NewestFailover,
+    Overview,
+    VolumeOutline,
+)
 from failed_execution_cleanup.appliance.database.record_sets import ContextRecords, RecordSet
 
 __all__ = [
     "ClaimLost",
     "ClaimOutcome",
     "ContextLock",
+    "ContextOutline",
     "ContextRecords",
     "Level",
     "LockHeld",

@@ -36,6 +36,16 @@ _EXPORT_PREFIX: Final = "migration-vol-"
 
 
 @dataclass(frozen=True, slots=True)
+class ContextOutline:
+    """A protected VM and its `current_status`."""
+
+    context_id: str
+    vm_name: str
+    vcenter_host: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewestFailover:
     """The newest failover job of a context, as far as rows tell."""
 
@@ -71,6 +81,7 @@ class Overview:
         undone: contexts whose newest failover was rolled back, and not well by its rows.
         statuses: `current_status` of each context.
         volumes: volumes of each context; empty unless asked for.
+        contexts: every context with its VM.
     """
 
     oma_vm_ids: tuple[str, ...]
@@ -79,6 +90,7 @@ class Overview:
     undone: frozenset[str]
     statuses: Mapping[str, str]
     volumes: Mapping[str, tuple[VolumeOutline, ...]]
+    contexts: tuple[ContextOutline, ...] = ()
 
 
 async def read_overview(connection: AsyncConnection, *, volumes: bool) -> Overview:
@@ -88,10 +100,12 @@ async def read_overview(connection: AsyncConnection, *, volumes: bool) -> Overvi
         connection: in a transaction.
         volumes: whether volumes are wanted.
     """
-    statuses = {
-        row.context_id: row.current_status
-        for row in await connection.execute(select(contexts.c.context_id, contexts.c.current_status))
-    }
+    columns = (contexts.c.context_id, contexts.c.vm_name, contexts.c.vcenter_host, contexts.c.current_status)
+    outlines = tuple(
+        ContextOutline(row.context_id, row.vm_name or "", row.vcenter_host or "", row.current_status or "")
+        for row in await connection.execute(select(*columns))
+    )
+    statuses = {outline.context_id: outline.status for outline in outlines}
     newest = _newest()
     rows = await connection.execute(
         select(failover_jobs, newest.c.context_id).join(newest, newest.c.row_id == failover_jobs.c.id)
@@ -103,6 +117,7 @@ async def read_overview(connection: AsyncConnection, *, volumes: bool) -> Overvi
         undone=await _read_undone(connection, newest),
         statuses=statuses,
         volumes=await _read_volumes(connection) if volumes else {},
+        contexts=outlines,
     )
 
 
