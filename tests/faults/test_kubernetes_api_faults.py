@@ -18,7 +18,7 @@ REFUSALS: Final = {
     "409-on-the-finalizer": ("PATCH", "/pgtest1", 409, 3),
     "503-on-the-finalizer": ("PATCH", "/pgtest1", 503, 1),
     "503-on-reading": ("GET", "/pgtest1", 503, 2),
-    "500-on-events": ("POST", "/events", 500, 5),
+    "500-on-events": ("POST", "/events", 500, 3),
 }
 
 

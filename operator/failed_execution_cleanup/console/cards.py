@@ -11,9 +11,9 @@ from typing import Final
 
 from failed_execution_cleanup.appliance.database import ContextOutline
 from failed_execution_cleanup.console.outlines import AT_WORK, Outline
-from failed_execution_cleanup.console.step_names import step_words
 from failed_execution_cleanup.console.survey import FailoverSeen, Survey
 from failed_execution_cleanup.recovery.reasons import Reason
+from failed_execution_cleanup.resources.step_names import step_words
 
 __all__ = ["Card", "CardState", "Incident", "cards", "matching"]
 

@@ -14,7 +14,6 @@ from failed_execution_cleanup.appliance.database import OMADatabase
 from failed_execution_cleanup.appliance.errors import Refused
 from failed_execution_cleanup.appliance.observe import observe
 from failed_execution_cleanup.console.judging import settings_for
-from failed_execution_cleanup.console.step_names import step_words
 from failed_execution_cleanup.recovery.actions import Action, Phase
 from failed_execution_cleanup.recovery.approval import plan_hash, plan_of
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Refuse, Stopped, Wait
@@ -28,6 +27,7 @@ from failed_execution_cleanup.recovery.world import ContextRow, World
 from failed_execution_cleanup.resources.appliance import Appliance
 from failed_execution_cleanup.resources.reasons import Reason
 from failed_execution_cleanup.resources.reasons import Waiver as WaiverReason
+from failed_execution_cleanup.resources.step_names import step_words
 from failed_execution_cleanup.run.claim import load_memory
 from failed_execution_cleanup.run.cleanup import Limits, preview_decision
 from failed_execution_cleanup.run.phases import NOT_NEEDED

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from failed_execution_cleanup.reports.report import Report
+from failed_execution_cleanup.resources.step_names import step_words
 
 UNKNOWN: Final = "-"
 
@@ -115,7 +116,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         job = report.job
         yield "Failed job", f"{job.id} ({job.type or 'failover'}{f', recorded as {job.state}' if job.state else ''})"
         yield "Stuck since", moment(job.stuck_since)
-        yield "Last step", job.last_step or UNKNOWN
+        yield "Last step", step_words(job.last_step) or UNKNOWN
     if report.started_at is not None:
         yield "Run", f"{moment(report.started_at)} to {moment(report.completed_at)}, {lasted(report.duration)}"
     yield "Requests sent", str(report.requests)

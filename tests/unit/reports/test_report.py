@@ -112,7 +112,7 @@ def test_the_data_has_stable_keys_and_plain_values() -> None:
         "pgtest1 (vCenter vc01)",
         "6f0c9a12 (test, recorded as failed)",
         "2026-01-31 05:10:00 UTC",
-        "virtio-driver-injection",
+        "Preparing Drivers for Compatibility",
         "1 h 02 min 05 s",
         "RunningTestVM",
         "older than the last sync",

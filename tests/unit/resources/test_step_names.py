@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from failed_execution_cleanup.console.step_names import FRIENDLY, step_words
+from failed_execution_cleanup.resources.step_names import FRIENDLY, step_words
 
 
 @pytest.mark.parametrize(
