@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from failed_execution_cleanup.console.command import app
+from failed_execution_cleanup.exit_codes import ExitCode
 
 
 @pytest.fixture(autouse=True)
@@ -35,17 +36,21 @@ def test_its_name_is_serve() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "code", "told"),
     [
-        (("--port", "70000"), "port"),
-        (("--appliance-file", "appliance.yaml"), "belong together"),
-        (("--kubeconfig", "/nowhere/config"), "No usable Kubernetes configuration"),
-        (("--appliance-file", "/nowhere/a.yaml", "--token-file", "/nowhere/tokens"), "/nowhere/a.yaml cannot be read"),
+        (("--port", "70000"), ExitCode.USAGE, "port"),
+        (("--appliance-file", "appliance.yaml"), ExitCode.USAGE, "belong together"),
+        (("--kubeconfig", "/nowhere/config"), ExitCode.UNREACHABLE, "No usable Kubernetes configuration"),
+        (
+            ("--appliance-file", "/nowhere/a.yaml", "--token-file", "/nowhere/tokens"),
+            ExitCode.USAGE,
+            "/nowhere/a.yaml cannot be read",
+        ),
     ],
 )
-def test_what_cannot_be_used_is_told(arguments: tuple[str, ...], told: str) -> None:
-    code, output = run(*arguments)
-    assert code == 2
+def test_what_cannot_be_used_is_told(arguments: tuple[str, ...], code: int, told: str) -> None:
+    ended, output = run(*arguments)
+    assert ended == code
     assert told in output
 
 
