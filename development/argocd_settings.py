@@ -11,6 +11,7 @@ from typing import Final
 
 import yaml
 
+from development.generated_file import write_or_check
 from failed_execution_cleanup.resources.identifiers import CLEANUP_KIND, GROUP
 
 DIRECTORY: Final = Path(__file__).resolve().parent.parent / "gitops/argocd"
@@ -59,14 +60,7 @@ def _yaml(document: object) -> str:
 
 def main() -> int:
     """Write the file, or with `--check` tell whether it is up to date (exit code 1: not)."""
-    wanted = config_map()
-    if "--check" in sys.argv[1:]:
-        stale = not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != wanted
-        if stale:
-            sys.stderr.write(f"{TARGET} is out of date: run python -m development.argocd_settings\n")
-        return int(stale)
-    TARGET.write_text(wanted, encoding="utf-8")
-    return 0
+    return write_or_check(TARGET, config_map())
 
 
 if __name__ == "__main__":

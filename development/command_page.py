@@ -13,6 +13,7 @@ from typing import Any, Final, get_args
 
 import typer.main
 
+from development.generated_file import write_or_check
 from failed_execution_cleanup.cli import app
 from failed_execution_cleanup.exit_codes import ExitCode
 
@@ -95,15 +96,7 @@ def _cell(text: str) -> str:
 
 def main() -> int:
     """Write the page, or with `--check` tell whether it is up to date (exit code 1: not)."""
-    wanted = page()
-    if "--check" in sys.argv[1:]:
-        present = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-        if present != wanted:
-            sys.stderr.write("docs/reference/cli.md is out of date: run make generate\n")
-        return int(present != wanted)
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
+    return write_or_check(PAGE, page())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from development.generated_file import write_or_check
 from development.monitoring.alerts import ROOT, Alert, alerts
 from development.monitoring.exported import ExportedMetric, exported
 from development.monitoring.promql import series_in
@@ -79,15 +80,7 @@ def _rows(metrics: Iterable[ExportedMetric], rules: Iterable[Alert]) -> Iterator
 
 def main() -> int:
     """Write the page, or with `--check` tell whether it is up to date (exit code 1: not)."""
-    wanted = page()
-    if "--check" in sys.argv[1:]:
-        present = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-        if present != wanted:
-            sys.stderr.write("docs/reference/metrics.md is out of date: run make generate\n")
-        return int(present != wanted)
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
+    return write_or_check(PAGE, page())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import yaml
 
+from development.generated_file import write_or_check
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 BASE: Final = ROOT / "manifests" / "base"
 ACCESS: Final = ROOT / "manifests" / "samples" / "access.yaml"
@@ -175,14 +177,7 @@ def _code(words: list[str]) -> str:
 
 def main() -> int:
     """Write the page, or with `--check` tell whether it is up to date (exit code 1: not)."""
-    wanted = page()
-    if "--check" in sys.argv[1:]:
-        current = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == wanted
-        if not current:
-            sys.stderr.write("docs/permissions.md is out of date: run make generate\n")
-        return int(not current)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
+    return write_or_check(PAGE, page())
 
 
 if __name__ == "__main__":

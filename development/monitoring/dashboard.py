@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
+from development.generated_file import write_or_check
 from development.monitoring.alerts import MANIFESTS
 from development.monitoring.panels import ROWS, Kind, Panel
 
@@ -142,14 +143,7 @@ def _firing_alerts() -> dict[str, Any]:
 
 def main() -> int:
     """Write the dashboard, or with `--check` tell whether it is up to date (exit code 1: not)."""
-    wanted = json.dumps(dashboard(), indent=2) + "\n"
-    if "--check" in sys.argv[1:]:
-        present = TARGET.read_text(encoding="utf-8") if TARGET.exists() else ""
-        if present != wanted:
-            sys.stderr.write(f"{TARGET.name} is out of date: run make generate\n")
-        return int(present != wanted)
-    TARGET.write_text(wanted, encoding="utf-8")
-    return 0
+    return write_or_check(TARGET, json.dumps(dashboard(), indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import pty
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from development.control_plane import ControlPlane
 from development.processes import Process
 from development.stand import ROOT, Stand
 from tests.takeover.operators import QUICK
+from tests.terminal import run_on_terminal
 
 PERSON: Final = f"{getpass.getuser()}@{socket.gethostname()}"
 SECONDS: Final = 120.0
@@ -92,29 +92,9 @@ class BreakGlass:
 
     def on_terminal(self, vm_name: str, answer: str) -> Ended:
         """Run a cleanup on a terminal of its own and answer its question; `out` is all that the terminal received."""
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            self._command("cleanup", vm_name),
-            env={**self._environment(), "TERM": "xterm", "COLUMNS": "160"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
+        code, text = run_on_terminal(
+            self._command("cleanup", vm_name), self._environment(), answer=answer, seconds=SECONDS
         )
-        os.close(theirs)
-        received = b""
-        try:
-            while chunk := _read(ours):
-                received += chunk
-                if answer and b"[y/N]: " in received:
-                    os.write(ours, answer.encode())
-                    answer = ""
-            code = process.wait(SECONDS)
-        finally:
-            process.kill()
-            process.wait()
-            os.close(ours)
-        text = received.decode(errors="replace")
         self.assert_no_secret(text)
         return Ended(code, text, "")
 
@@ -161,11 +141,3 @@ class BreakGlass:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "url").write_text(f"{self._url}\n")
         return directory.parent
-
-
-def _read(terminal: int) -> bytes:
-    """The next bytes; none once nobody has the other end open."""
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # Linux: EIO
-        return b""

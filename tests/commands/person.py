@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from development.processes import Process
 from development.stand import ROOT, Stand
+from tests.terminal import run_on_terminal
 
 SECONDS: Final = 150.0
 """Longest time for one command on a busy machine."""
@@ -65,29 +65,8 @@ class Person:
 
     def on_terminal(self, *arguments: str, answer: str = "") -> Ended:
         """Run a command on a terminal of its own and answer its question; `out` is all that the terminal received."""
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            [*_PROGRAM, *arguments],
-            env={**self._environment(), "TERM": "xterm", "COLUMNS": "160", "LINES": "50"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        received = b""
-        try:
-            while chunk := _read(ours):
-                received += chunk
-                if answer and b"[y/N]: " in received:
-                    os.write(ours, answer.encode())
-                    answer = ""
-            code = process.wait(SECONDS)
-        finally:
-            process.kill()
-            process.wait()
-            os.close(ours)
-        return Ended(code, received.decode(errors="replace"), "")
+        code, text = run_on_terminal([*_PROGRAM, *arguments], self._environment(), answer=answer, seconds=SECONDS)
+        return Ended(code, text, "")
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("KUBE", "FEC_"))}
@@ -118,11 +97,3 @@ def _binding(kind: str, metadata: dict[str, str], role: str, subject: dict[str, 
         "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": role},
         "subjects": [subject],
     }
-
-
-def _read(terminal: int) -> bytes:
-    """The next bytes; none once nobody has the other end open."""
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # Linux: EIO
-        return b""
