@@ -1,4 +1,4 @@
-"""SIGKILL of the operator at five points of a cleanup: the next process brings it to the same end."""
+"""SIGKILL of the operator as people run it, at some points of a cleanup; every kind of call is cut off in test_every_kind_of_call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.mark.parametrize(
     ("database", "stage"),
-    [*(("mariadb", stage) for stage in STAGES), ("sqlite", "reverting"), ("sqlite", "attaching")],
+    [("mariadb", "claimed"), ("mariadb", "attaching"), ("sqlite", "reverting")],
 )
 def test_next_operator_ends_what_a_killed_one_began(start_stand: StartStand, database: str, stage: str) -> None:
     stand = start_stand(database, **STAGES[stage].settings)

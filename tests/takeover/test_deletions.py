@@ -45,7 +45,7 @@ def message(stand: Stand, name: str) -> str:
     return str(next(condition["message"] for condition in conditions if condition["type"] == "Ready"))
 
 
-@pytest.mark.parametrize("stage", ["detaching", "reverting", "attaching"])
+@pytest.mark.parametrize("stage", ["reverting", "attaching"])
 def test_a_resource_made_anew_in_the_middle_is_another_one(start_stand: StartStand, stage: str) -> None:
     stand = start_stand("mariadb")
     built = stand.build("F11", "pgtest1", disks=2)

@@ -44,7 +44,7 @@ def test_of_two_operators_one_works_and_the_other_says_so(start_stand: StartStan
     assert {command: len(stand.requests(command)) for command in commands} == dict.fromkeys(commands, 2)
 
 
-@pytest.mark.parametrize("stage", ["claimed", "detaching", "reverting", "deleting", "attaching"])
+@pytest.mark.parametrize("stage", ["claimed", "reverting", "attaching"])
 def test_an_operator_stopped_in_the_middle_makes_no_call_when_it_wakes(start_stand: StartStand, stage: str) -> None:
     stand = start_stand("mariadb", **STAGES[stage].settings)
     built = stand.build("F11", "pgtest1", disks=3)

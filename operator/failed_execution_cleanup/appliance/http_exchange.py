@@ -6,6 +6,7 @@ Shared by the doors to OSSEA and to the Volume Daemon; what an answer means is t
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import ssl
 import time
@@ -25,6 +26,12 @@ from failed_execution_cleanup.appliance.errors import (
 
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Failures that happen before a byte of the request leaves. Anything else may have happened after."""
+
+
+@functools.cache
+def usual_authorities() -> ssl.SSLContext:
+    """Certificates are checked against the usual authorities; read once, because that takes longer than all else of a client."""
+    return httpx.create_ssl_context()
 
 
 def server_url(address: str, *, system: str) -> httpx.URL:

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from failed_execution_cleanup.appliance.errors import BadCredentials, NotExecuted, NotFound, Refused, Unavailable
-from failed_execution_cleanup.appliance.http_exchange import checked_id, exchange, no_answer, server_url
+from failed_execution_cleanup.appliance.http_exchange import (
+    checked_id,
+    exchange,
+    no_answer,
+    server_url,
+    usual_authorities,
+)
 from failed_execution_cleanup.appliance.ossea_answers import (
     NOT_PERMITTED,
     PARAMETER_ERROR,
@@ -158,7 +164,7 @@ class OSSEAClient:
         self._api_key = api_key
         self._secret_key = secret_key
         self._owns_http = http is None
-        self._http = http or httpx.AsyncClient(verify=verify)
+        self._http = http or httpx.AsyncClient(verify=usual_authorities() if verify is True else verify)
         self._limiter = limiter or RateLimit(math.inf)
         self._timeout_seconds = timeout_seconds
         self._clock = clock

@@ -16,7 +16,13 @@ import httpx
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from failed_execution_cleanup.appliance.errors import NotExecuted, NotFound, Refused
-from failed_execution_cleanup.appliance.http_exchange import checked_id, exchange, no_answer, server_url
+from failed_execution_cleanup.appliance.http_exchange import (
+    checked_id,
+    exchange,
+    no_answer,
+    server_url,
+    usual_authorities,
+)
 from failed_execution_cleanup.appliance.polling import poll
 
 if TYPE_CHECKING:
@@ -153,7 +159,7 @@ class VolumeDaemonClient:
         path = base.path.rstrip("/")
         self._base = str(base.copy_with(path=path if path.endswith("/api/v1") else f"{path}/api/v1"))
         self._owns_http = http is None
-        self._http = http or httpx.AsyncClient()
+        self._http = http or httpx.AsyncClient(verify=usual_authorities())
         self._limiter = limiter or contextlib.nullcontext()
         self._timeout_seconds = timeout_seconds
         self._heard = heard
