@@ -157,9 +157,11 @@ def test_a_cluster_that_does_not_answer_has_its_own_code(stand: Stand, person: P
 def test_ctrl_c_leaves_the_cleanup_going(stand: Stand, person: Person) -> None:
     stand.build("F11", "interrupted")
     name = stuck(stand, person, "interrupted")
+    stand.latency(revertSnapshot=10)
     watching = person.start("cleanup", "interrupted", "-a", stand.appliance)
-    watching.wait_until(lambda: "detach-volumes: Running" in watching.log.read_text(), seconds=90)
+    watching.wait_until(lambda: "cleanup-snapshots: Running" in watching.log.read_text(), seconds=90)
     os.kill(watching.pid, signal.SIGINT)
+    stand.latency(revertSnapshot=0)
     assert watching.wait(seconds=30) == 4, watching.log_tail()
     assert f"the cleanup {name} goes on" in watching.log.read_text()
     stand.wait_for(name, "Ready")
