@@ -9,6 +9,8 @@ import pytest
 from development.control_plane import ControlPlane
 from development.mariadb import MariaDB, private_mariadb
 
+pytest.register_assert_rewrite("tests.unit.appliance.database.contract")
+
 
 def pytest_configure() -> None:
     """Keep looptime's plugin from making, in the first synchronous test, an event loop that nobody closes."""

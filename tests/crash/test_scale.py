@@ -22,7 +22,7 @@ from development.stand import Stand
 from tests.crash.conftest import StartStand
 from tests.crash.stages import claims
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(1200)
 
 FINISHED = 10_000
 PAGE = 500
@@ -34,6 +34,13 @@ _CALL = re.compile(
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 Body = dict[str, Any]
+
+
+@pytest.fixture
+def control_plane() -> Iterator[ControlPlane]:
+    """One of its own: ten thousand resources slow down everybody who lists."""
+    with ControlPlane() as running:
+        yield running
 
 
 def test_start_up_with_ten_thousand_finished_resources(

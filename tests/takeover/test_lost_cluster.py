@@ -13,7 +13,7 @@ from development.control_plane import ControlPlane
 from development.mariadb import MariaDB
 from development.stand import Stand
 from tests.crash.stages import STAGES, assert_cleaned, claims, hold
-from tests.takeover.operators import QUICK, assert_no_call_twice, sent_by_operators, start_replica
+from tests.takeover.operators import LEASE_SECONDS, QUICK, assert_no_call_twice, sent_by_operators, start_replica
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -61,7 +61,7 @@ def test_a_leader_that_loses_its_lease_with_the_cluster_hands_its_claim_over(
 ) -> None:
     with Stand(cluster, mariadb.create_database("oma_lost_cluster_2")) as stand:
         built = stand.build("F11", "pgtest1", disks=2)
-        stand.latency(**STAGES["reverting"].latency)
+        stand.latency(revertSnapshot=3.0 * LEASE_SECONDS)  # leadership is lost before it ends
         first = start_replica(stand, "one", **QUICK)
         stand.apply_cleanup("pgtest1", "pgtest1")
         hold(stand, "reverting", "pgtest1")
@@ -74,6 +74,7 @@ def test_a_leader_that_loses_its_lease_with_the_cluster_hands_its_claim_over(
             assert {request["command"] for request in sent} == {"detach", "revertSnapshot"}, (
                 "nothing was begun any more"
             )
+        stand.latency(revertSnapshot=0.0)
         start_replica(stand, "two", **QUICK)
 
         assert assert_cleaned(stand, "pgtest1", built).number == 2

@@ -24,7 +24,7 @@ from failed_execution_cleanup.recovery.incident import (
 )
 from failed_execution_cleanup.recovery.memory import Memory
 from failed_execution_cleanup.recovery.plan import Assessment
-from failed_execution_cleanup.recovery.reasons import Reason
+from failed_execution_cleanup.recovery.reasons import Reason, needs_person
 from failed_execution_cleanup.recovery.world import World
 from failed_execution_cleanup.run.claim import load_memory
 
@@ -36,7 +36,7 @@ class StuckFailover:
     Attributes:
         since: its last sign of life.
         last_step: the last step it began.
-        reason: what would keep a cleanup from running now; None if nothing would.
+        reason: what would keep a cleanup from running to its end; None if nothing would.
     """
 
     job_id: str
@@ -88,7 +88,10 @@ def stuck_failover(seen: Observed, settings: Settings) -> StuckFailover | Unsett
         world.records, as_utc(incident.newest_activity, world.records.clock)
     ):
         return None
-    return _told(world, incident, decision.reason if isinstance(decision, Wait | Refuse) else None)
+    if isinstance(decision, Wait | Refuse):
+        return _told(world, incident, decision.reason)
+    ahead = (block.reason for block in decision.assessment.blocks if needs_person(block.reason))
+    return _told(world, incident, next(ahead, None))
 
 
 def _memory(memories: Mapping[str, str], job_id: str) -> Memory:

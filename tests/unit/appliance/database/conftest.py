@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytest.register_assert_rewrite("tests.unit.appliance.database.contract")
-
 
 @pytest.fixture
 async def url(tmp_path: Path) -> str:
