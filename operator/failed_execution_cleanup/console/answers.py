@@ -110,21 +110,7 @@ class OutlineAnswer(_Answer):
     @classmethod
     def of(cls, seen: Outline) -> OutlineAnswer:
         """The answer for an outline."""
-        return cls(
-            name=seen.name,
-            namespace=seen.namespace,
-            appliance=seen.appliance,
-            vm_name=seen.vm_name,
-            vcenter_host=seen.vcenter_host,
-            job_id=seen.job_id,
-            state=seen.state,
-            reason=seen.reason,
-            message=seen.message,
-            remedy=seen.remedy,
-            phase_summary=seen.phase_summary,
-            queue_position=seen.queue_position,
-            created_at=seen.created_at,
-        )
+        return cls.model_validate(seen, from_attributes=True)
 
 
 class CleanupAnswer(OutlineAnswer):
