@@ -293,9 +293,9 @@ def _enabled(
     waits: list[Wait] = []
     held = {b.volume_id for b in assessment.blocks if b.volume_id is not None}
     # Before every volume is safe none is detached and no VM stopped; one that hangs in the air already is brought home (rule 8), unless
-    # nobody asked: drift is put right as a whole or not at all.
+    # nobody asked: putting drift right is begun as a whole or not at all.
     safe = not held or memory.displaced
-    loose = () if memory.correcting else (Holder.NOBODY,)
+    loose = () if memory.correcting and not memory.touched else (Holder.NOBODY,)
     quiet_until = _quiet_until(incident, wish, memory)
     for v in assessment.volumes:
         if v.volume.id in held or memory.in_flight(v.volume.id) or not (safe or v.holder in loose):
