@@ -35,6 +35,7 @@ PATIENT: Final = {
     "FEC_CONSOLE_REQUESTS_PER_MINUTE": "1000000",
     "FEC_CONSOLE_FAILED_LOGINS_PER_MINUTE": "1000000",
     "FEC_CONSOLE_WAIT_SECONDS": "1",
+    "FEC_HTTP_TIMEOUT_SECONDS": "30",  # a busy machine is no appliance that is down
 }
 
 
