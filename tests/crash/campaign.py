@@ -223,7 +223,8 @@ class Choice:
             verdicts: on the points of `before`.
         """
         scenario = reference.point.scenario
-        known = {self._key(v.played.also) for v in verdicts if v.played.also and v.played.point.scenario == scenario}
+        alone = [v.played for v in verdicts if len(v.played.point.kills) == 1 and v.played.point.scenario == scenario]
+        known = {self._key(played.also) for played in alone if played.also}
         return [_point(reference, call, When.AFTER) for call in self.calls(reference) if self._key(call) not in known]
 
     def _key(self, call: Call) -> str:

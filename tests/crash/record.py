@@ -76,16 +76,21 @@ class Tally:
     def summary(self) -> str:
         """One line of figures."""
         counts = Counter(told(verdict) for verdict in self.verdicts)
-        calls = sum(len(played.calls[0]) for played in self.references.values())
-        singles = {
-            (v.played.point.scenario, *v.played.point.kills) for v in self.verdicts if len(v.played.point.kills) == 1
+        moments = {
+            (scenario, Kill(call.name, when))
+            for scenario, reference in self.references.items()
+            for call in reference.calls[0]
+            for when in When
         }
-        also = {(v.played.point.scenario, Kill(v.played.also.name, When.AFTER)) for v in self.verdicts if v.played.also}
-        collapsed = len(also - singles)
+        alone = [v.played for v in self.verdicts if len(v.played.point.kills) == 1]
+        played = moments & {(one.point.scenario, one.point.kills[0]) for one in alone}
+        # Later runs make calls that no reference run made: heartbeats, renewals of leases.
+        also = {(one.point.scenario, Kill(one.also.name, When.AFTER)) for one in alone if one.also}
+        collapsed = (moments & also) - played
         return (
             f"{len(self.verdicts)} of {self.planned} points played: {counts[SAME]} same end, {counts[MISSED]} missed, "
-            f"{counts[FAILED]} failed; of {2 * calls} moments of {calls} calls {len(singles)} played, {collapsed} collapsed, "
-            f"{2 * calls - len(singles) - collapsed} skipped; "
+            f"{counts[FAILED]} failed; of {len(moments)} moments of {len(moments) // len(When)} calls {len(played)} played, "
+            f"{len(collapsed)} collapsed, {len(moments - played - collapsed)} skipped; "
             f"{self.seconds / 60:.0f} min on {os.cpu_count()} cores, seed {self.seed}"
         )
 
