@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +38,35 @@ class MissingProgramError(RuntimeError):
     """A program that has to be installed or built was not found; the message says how to get it."""
 
 
+class Handle(Protocol):
+    """What a process is seen and ended by; `subprocess.Popen` is one."""
+
+    @property
+    def pid(self) -> int:
+        """The process id; stays known after the end."""
+        ...
+
+    def poll(self) -> int | None:
+        """Exit code, negative signal number when killed, or None while the process runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Block until the end and return the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: It still runs after `timeout` seconds.
+        """
+        ...
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        ...
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        ...
+
+
 class Process:
     """A running child process, identified by its pid; it logs to a file.
 
@@ -46,10 +75,10 @@ class Process:
         log: The file that receives its standard output and standard error.
     """
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, name: str, handle: Handle, log: Path) -> None:
         self.name = name
         self.log = log
-        self._popen = popen
+        self._handle = handle
 
     @classmethod
     def start(
@@ -99,12 +128,12 @@ class Process:
     @property
     def pid(self) -> int:
         """The process id; stays known after the end."""
-        return self._popen.pid
+        return self._handle.pid
 
     @property
     def returncode(self) -> int | None:
         """Exit code, negative signal number when killed, or None while the process runs."""
-        return self._popen.poll()
+        return self._handle.poll()
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of the log, for messages."""
@@ -142,28 +171,28 @@ class Process:
             ProcessError: When it still runs after this time.
         """
         try:
-            return self._popen.wait(seconds)
+            return self._handle.wait(seconds)
         except subprocess.TimeoutExpired:
             message = f"{self.name} still runs after {seconds:g} s:\n{self.log_tail()}"
             raise ProcessError(message) from None
 
     def terminate(self) -> None:
         """Send SIGTERM and return at once."""
-        self._popen.terminate()
+        self._handle.terminate()
 
     def kill(self) -> None:
         """Send SIGKILL and wait for the end; does nothing to a process that has ended."""
-        self._popen.kill()
-        self._popen.wait()
+        self._handle.kill()
+        self._handle.wait()
 
     def stop(self, *, grace_seconds: float = 10.0) -> int:
         """End the process: SIGTERM, then SIGKILL once the grace is over. Returns the exit code; may be called again."""
-        self._popen.terminate()
+        self._handle.terminate()
         try:
-            return self._popen.wait(grace_seconds)
+            return self._handle.wait(grace_seconds)
         except subprocess.TimeoutExpired:
-            self._popen.kill()
-            return self._popen.wait()
+            self._handle.kill()
+            return self._handle.wait()
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -25,10 +25,18 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from development.control_plane import ControlPlane, KubectlError
+from development.preloaded import start_program
 from development.processes import Process
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PRODUCT_NAMESPACE: Final = "failed-execution-cleanup"
+SHIPPED_RIGHTS: Final = (
+    "base/rbac.yaml",
+    "base/roles.yaml",
+    "base/admission-policy.yaml",
+    "components/console/rbac.yaml",
+)
+"""Files of `manifests` with roles, their bindings and policies, for a whole cluster."""
 QUICK: Final[dict[str, Any]] = {
     "settle": {"quietSeconds": 1, "revertQuietSeconds": 2, "revertSecondsPerGiB": 0},
     "limits": {"requestsPerSecond": 200},
@@ -43,13 +51,21 @@ class Stand:
         namespace: where cleanups live.
         operator_namespace: where the operator, its Lease and the Secrets live.
         appliance: name of the Appliance.
+        service_account: of the operators; whoever installs another one says so before the first is started.
         simulator: HTTP client of the simulator's control API.
         operators: the operator processes that were started, in order.
         database_url: SQLAlchemy URL of the OMA database; on MariaDB it holds a password.
+        preloaded: whether operators are forked from a process that has imported them; else they start from disk, and their memory is
+            their own.
     """
 
     def __init__(
-        self, control_plane: ControlPlane, database_url: str | None = None, *, settings: Mapping[str, Any] | None = None
+        self,
+        control_plane: ControlPlane,
+        database_url: str | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        installed: Callable[[Stand], Iterable[Mapping[str, Any]]] | None = None,
     ) -> None:
         """Prepare names; nothing is started yet.
 
@@ -57,6 +73,7 @@ class Stand:
             control_plane: a running one.
             database_url: empty MariaDB database for the appliance; SQLite in a temporary directory when omitted.
             settings: fields of the Appliance's spec, over `QUICK`.
+            installed: what is installed instead of the shipped rights, for the names that the stand has by then.
         """
         suffix = uuid.uuid4().hex[:8]
         self.control_plane = control_plane
@@ -65,9 +82,12 @@ class Stand:
         self.operator_namespace = f"fec-{suffix}"
         self.appliance = f"oma-{suffix}"
         self.database_url = database_url or f"sqlite+aiosqlite:///{self.directory / 'oma.db'}"
+        self.service_account = PRODUCT_NAMESPACE
         self._settings = {**QUICK, **(settings or {})}
+        self._installed = installed or Stand._base
         self._processes: list[Process] = []
         self.operators: list[Process] = []
+        self.preloaded = True
         self.simulator = httpx.Client(trust_env=False, timeout=60)
 
     def __enter__(self) -> Self:
@@ -99,7 +119,7 @@ class Stand:
     def start_operator(self, **environment: str) -> Process:
         """Start an operator process; it logs to the stand's directory."""
         number = len(self.operators) + 1
-        kubeconfig = self.control_plane.service_account_kubeconfig(self.operator_namespace, PRODUCT_NAMESPACE)
+        kubeconfig = self.control_plane.service_account_kubeconfig(self.operator_namespace, self.service_account)
         env = {
             **os.environ,
             "PYTHONPATH": str(ROOT / "operator"),
@@ -113,12 +133,11 @@ class Stand:
             "FEC_HTTP_TIMEOUT_SECONDS": "5",
             **environment,
         }
-        process = Process.start(
-            f"operator-{number}",
-            [sys.executable, "-m", "failed_execution_cleanup", "run"],
-            log=self.directory / f"operator-{number}.log",
-            env=env,
-        )
+        name, log = f"operator-{number}", self.directory / f"operator-{number}.log"
+        if self.preloaded:
+            process = start_program(name, "failed_execution_cleanup", "run", log=log, env=env)
+        else:
+            process = Process.start(name, [sys.executable, "-m", "failed_execution_cleanup", "run"], log=log, env=env)
         self._processes.append(process)
         self.operators.append(process)
         return process
@@ -238,8 +257,7 @@ class Stand:
 
     def cleanup(self, name: str) -> dict[str, Any]:
         """A cleanup as stored."""
-        body: dict[str, Any] = json.loads(self.kubectl("get", "fec", name, "-o", "json"))
-        return body
+        return self._read(f"apis/failover.ossea.io/v1alpha1/namespaces/{self.namespace}/failedexecutioncleanups/{name}")
 
     def wait_for(self, name: str, condition: str, *, seconds: int = 90) -> dict[str, Any]:
         """`kubectl wait --for=condition=…` and return the cleanup.
@@ -310,8 +328,13 @@ class Stand:
     def events(self, name: str) -> list[dict[str, Any]]:
         """Events (events.k8s.io/v1) of the cleanup of this name that exists now, oldest first."""
         uid = self.cleanup(name)["metadata"]["uid"]
-        items: list[dict[str, Any]] = json.loads(self.kubectl("get", "events.events.k8s.io", "-o", "json"))["items"]
+        items: list[dict[str, Any]] = self._read(f"apis/events.k8s.io/v1/namespaces/{self.namespace}/events")["items"]
         return sorted((e for e in items if e["regarding"]["uid"] == uid), key=lambda e: str(e["eventTime"]))
+
+    def _read(self, path: str) -> dict[str, Any]:
+        """An object or a list; tests ask again and again, which is too much for `kubectl`."""
+        body: dict[str, Any] = self.control_plane.administrator.get(path).raise_for_status().json()
+        return body
 
     def ready(self, name: str) -> tuple[str, str]:
         """Status and reason of the condition Ready; two empty texts when there is none."""
@@ -322,9 +345,10 @@ class Stand:
 
     def _start_simulator(self) -> None:
         ready = self.directory / "simulator.json"
-        process = Process.start(
+        process = start_program(
             "simulator",
-            [sys.executable, "-m", "appliance_simulator", "--database", self.database_url, "--ready-file", ready],
+            "appliance_simulator",
+            *("--database", self.database_url, "--ready-file", ready),
             log=self.directory / "simulator.log",
             env={**os.environ, "PYTHONPATH": str(ROOT / "simulators")},
         )
@@ -335,22 +359,21 @@ class Stand:
     def _install(self) -> None:
         self.control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", ROOT / "crds")
         self.control_plane.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", ROOT / "crds")
-        for namespace in (self.namespace, self.operator_namespace):
-            self.control_plane.create_namespace(namespace)
-        self.apply(*self._base())
-        self.apply_secret("oma-database", url=self.database_url)
-        self.apply_appliance(self.appliance)
+        self.apply(
+            *(part for name in (self.namespace, self.operator_namespace) for part in namespace_with_account(name)),
+            *self._installed(self),
+            self.secret_manifest("oma-database", url=self.database_url),
+            self.appliance_manifest(self.appliance),
+        )
 
     def apply_secret(self, name: str, **values: str) -> None:
         """`kubectl apply` a Secret in the operator's namespace."""
-        self.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": name, "namespace": self.operator_namespace},
-                "stringData": values,
-            }
-        )
+        self.apply(self.secret_manifest(name, **values))
+
+    def secret_manifest(self, name: str, **values: str) -> dict[str, Any]:
+        """A Secret in the operator's namespace."""
+        metadata = {"name": name, "namespace": self.operator_namespace}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
 
     def apply_appliance(self, name: str, **spec: Any) -> None:
         """`kubectl apply` an Appliance that is this stand's, but for these fields of its spec."""
@@ -374,10 +397,12 @@ class Stand:
         }
 
     def _base(self) -> list[dict[str, Any]]:
-        """What is shipped in manifests/base: the operator's rights, bound in this stand's own namespaces, roles and policy."""
-        base = ROOT / "manifests/base"
-        files = yaml.safe_load((base / "kustomization.yaml").read_text())["resources"]
-        documents = [document for file in files for document in yaml.safe_load_all((base / file).read_text())]
+        """Rights of operator and console as shipped in manifests, bound in this stand's own namespaces; roles and policies."""
+        documents = [
+            document
+            for file in SHIPPED_RIGHTS
+            for document in yaml.safe_load_all((ROOT / "manifests" / file).read_text(encoding="utf-8"))
+        ]
         for document in documents:
             if "namespace" in document["metadata"]:
                 document["metadata"]["namespace"] = self.operator_namespace
@@ -385,7 +410,7 @@ class Stand:
                 subject["namespace"] = self.operator_namespace
             if document["kind"] == "ClusterRoleBinding":
                 document["metadata"]["name"] += f"-{self.operator_namespace}"
-        return [document for document in documents if document["kind"] != "Namespace"]
+        return documents
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         response = self.simulator.post(f"{self.address['control_url']}/control/{path}", json=body)
@@ -397,6 +422,13 @@ class Stand:
     def _get(self, path: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.simulator.get(f"{self.address['control_url']}/control/{path}").json()
         return answer
+
+
+def namespace_with_account(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A namespace and its `default` service account, which no controller makes here."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
+    return namespace, account
 
 
 def objects_of(built: Mapping[str, Any]) -> set[str]:

@@ -53,6 +53,7 @@ class ControlPlane:
         url: Address of the API server, `https://127.0.0.1:<port>`.
         audit_log: What service accounts asked for and what they were answered, one audit.k8s.io/v1 Event a line.
         admin_kubeconfig: Kubeconfig of a member of `system:masters`, who may do everything.
+        administrator: HTTP client of the same person.
     """
 
     def __init__(self) -> None:
@@ -68,6 +69,8 @@ class ControlPlane:
         self.audit_log = self.directory / "audit.log"
         self.admin_kubeconfig = self.directory / "admin.kubeconfig"
         self._authority = CertificateAuthority(self.directory)
+        self._admin = self._authority.issue_client("admin", group="system:masters")
+        self.administrator = self._https_client(self._admin)
 
     def __enter__(self) -> Self:
         self.start()
@@ -101,6 +104,7 @@ class ControlPlane:
 
     def stop(self) -> None:
         """End both servers and remove the temporary directory; may be called again."""
+        self.administrator.close()
         for process in reversed(self._processes):
             process.stop(grace_seconds=_STOP_SECONDS)
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -206,12 +210,11 @@ class ControlPlane:
             hosts=["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"],
             addresses=[LOOPBACK, service_address],
         )
-        admin = self._authority.issue_client("admin", group="system:masters")
         service_account_key = self.directory / "service-account.key"
         write_private_key(service_account_key)
         self._write_kubeconfig(
             self.admin_kubeconfig,
-            {"client-certificate": str(admin.certificate), "client-key": str(admin.key)},
+            {"client-certificate": str(self._admin.certificate), "client-key": str(self._admin.key)},
         )
         audit_policy = self.directory / "audit-policy.json"
         audit_policy.write_text(json.dumps(_AUDIT_POLICY))
@@ -241,8 +244,7 @@ class ControlPlane:
             log=self.directory / "kube-apiserver.log",
         )
         self._processes.append(apiserver)
-        with self._https_client(admin) as client:
-            apiserver.wait_until(lambda: self._is_ready(client), seconds=_READY_SECONDS)
+        apiserver.wait_until(lambda: self._is_ready(self.administrator), seconds=_READY_SECONDS)
 
     def _https_client(self, credential: Credential) -> httpx.Client:
         context = ssl.create_default_context(cafile=str(self._authority.certificate))

@@ -17,6 +17,7 @@ import yaml
 from sqlalchemy import make_url
 
 from development.control_plane import ControlPlane
+from development.preloaded import start_program
 from development.processes import Process
 from development.stand import ROOT, Stand
 from tests.takeover.operators import QUICK
@@ -102,8 +103,8 @@ class BreakGlass:
         """Start a cleanup that may be killed or interrupted; both outputs go to its log."""
         self._started += 1
         name = f"break-glass-{self._started}"
-        command = self._command("cleanup", vm_name, "--yes", *arguments)
-        process = Process.start(name, command, log=self.stand.directory / f"{name}.log", env=self._environment())
+        module, *words = self._words("cleanup", vm_name, "--yes", *arguments)
+        process = start_program(name, module, *words, log=self.stand.directory / f"{name}.log", env=self._environment())
         self.stand._processes.append(process)
         return process
 
@@ -114,7 +115,10 @@ class BreakGlass:
         assert [secret for secret in secrets if secret and secret in text] == []
 
     def _command(self, verb: str, vm_name: str, *arguments: str) -> list[str]:
-        words = [sys.executable, "-m", "failed_execution_cleanup", "local", verb, vm_name, *arguments]
+        return [sys.executable, "-m", *self._words(verb, vm_name, *arguments)]
+
+    def _words(self, verb: str, vm_name: str, *arguments: str) -> list[str]:
+        words = ["failed_execution_cleanup", "local", verb, vm_name, *arguments]
         words += ["--appliance", str(self._file())]
         return words + (["--secrets-dir", str(self._directory())] if self.secret == "directory" else [])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import pytest
 
 from development.control_plane import ControlPlane
 from development.mariadb import MariaDB
+from development.preloaded import start_program
 from development.processes import Process, free_port
 from development.stand import PRODUCT_NAMESPACE, ROOT, Stand
 from tests.console.people import tokens
@@ -59,12 +59,13 @@ class Console:
 
 def start_console(stand: Stand, people: dict[str, str], **environment: str) -> Console:
     """Start a console with the rights of its own service account."""
-    port, health_port = free_port(), free_port()
+    port, health_port = int(environment.get("FEC_CONSOLE_PORT") or free_port()), free_port()
     kubeconfig = stand.control_plane.service_account_kubeconfig(stand.operator_namespace, ACCOUNT)
     name = f"console-{uuid.uuid4().hex[:8]}"
-    process = Process.start(
+    process = start_program(
         name,
-        [sys.executable, "-m", "failed_execution_cleanup", "serve"],
+        "failed_execution_cleanup",
+        "serve",
         log=stand.directory / f"{name}.log",
         env={
             **os.environ,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import uuid
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +12,7 @@ import httpx
 import pytest
 import yaml
 
+from development.preloaded import start_program
 from development.processes import Process, free_port
 from development.stand import ROOT, Stand
 
@@ -34,12 +34,10 @@ def start(stand: Stand, directory: Path, *, mode: int = 0o600) -> tuple[Process,
     tokens.chmod(mode)
     port = free_port()
     hidden = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST")
-    process = Process.start(
+    process = start_program(
         f"alone-{uuid.uuid4().hex[:6]}",
-        [
-            *(sys.executable, "-m", "failed_execution_cleanup", "serve"),
-            *("--appliance-file", directory / "appliance.yaml", "--token-file", tokens),
-        ],
+        "failed_execution_cleanup",
+        *("serve", "--appliance-file", directory / "appliance.yaml", "--token-file", tokens),
         log=directory / "console.log",
         env={
             **{name: value for name, value in os.environ.items() if name not in hidden},

@@ -7,10 +7,8 @@ simulators run in such a loop. So the processes are forked first and wait at a p
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +16,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
+from development.preloaded import die_with
 from failed_execution_cleanup import cli
 from tests.crash.mutating_calls import Kill, Observer, Trail
 
 FORK: Final = multiprocessing.get_context("fork")
-
-_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +89,6 @@ class ForkedOperator:
         """The end of what it logged."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process once its parent is gone (`prctl(2)`)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _wait_and_operate(pipe: Connection, log: Path, trail: Path, parent: int) -> None:

@@ -17,9 +17,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
+from development.preloaded import die_with
 from tests.crash.cluster import Cluster, cluster
 from tests.crash.end import End, broken_rules, end_of
-from tests.crash.forked import ForkedOperator, Orders, die_with
+from tests.crash.forked import ForkedOperator, Orders
 from tests.crash.mutating_calls import Call, Kill
 from tests.matrix.arrangements import ARRANGEMENTS
 from tests.matrix.expected import CASES, Case

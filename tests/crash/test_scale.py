@@ -55,10 +55,11 @@ def test_start_up_with_ten_thousand_finished_resources(
     versions = asyncio.run(resource_versions(control_plane, stand.namespace))
     before = calls(control_plane)
 
+    stand.preloaded = False
     operator = stand.start_operator()
     stand.wait_until(
         lambda: [claim.finished for claim in claims(stand)] == [True, True],
-        seconds=120,
+        seconds=400,
         what="the unfinished one is cleaned up",
     )
     resident = resident_when_idle(operator)

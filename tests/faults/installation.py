@@ -16,6 +16,7 @@ from typing import Any, Final
 from appliance_simulator import SimulatedAppliance, simulator
 from appliance_simulator.appliance import Built
 from appliance_simulator.journal import Effect
+from development.preloaded import start_program
 from development.processes import Process
 from development.stand import QUICK
 from kubernetes_emulator import Emulator, emulator
@@ -57,9 +58,10 @@ class Installation:
         """Start one more operator process."""
         kubeconfig = self.directory / "kubeconfig"
         kubeconfig.write_text(json.dumps(self.api.kubeconfig()))
-        process = Process.start(
+        process = start_program(
             f"operator-{len(self.operators) + 1}",
-            [sys.executable, "-m", "failed_execution_cleanup", "run"],
+            "failed_execution_cleanup",
+            "run",
             log=self.directory / f"operator-{len(self.operators) + 1}.log",
             env={
                 **os.environ,

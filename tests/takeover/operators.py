@@ -9,7 +9,7 @@ import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from development.processes import Process
@@ -85,6 +85,21 @@ def lease(stand: Stand) -> Mapping[str, Any]:
     )
     spec: Mapping[str, Any] = json.loads(found.stdout)["spec"] if found.returncode == 0 else {}
     return spec
+
+
+def wait_until_lease_expired(stand: Stand) -> None:
+    """Wait until the stand's Lease, whose holder is frozen, is nobody's any more.
+
+    Raises:
+        TimeoutError: somebody renews it.
+    """
+
+    def expired() -> bool:
+        held = lease(stand)
+        renewed = datetime.fromisoformat(held["renewTime"])
+        return datetime.now(UTC) > renewed + timedelta(seconds=held["leaseDurationSeconds"])
+
+    stand.wait_until(expired, seconds=3 * LEASE_SECONDS, what="the frozen operator's Lease is expired")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from tests.takeover.operators import (
     start_rival,
     thaw,
     wait_for_leader,
+    wait_until_lease_expired,
 )
 
 pytestmark = pytest.mark.timeout(240)
@@ -59,6 +60,7 @@ def test_an_operator_stopped_in_the_middle_makes_no_call_when_it_wakes(start_sta
     claim = assert_cleaned(stand, "pgtest1", built)
     assert claim.number == 2
     sent = sent_by_operators(stand)
+    wait_until_lease_expired(stand)
     thaw(first)
     first.wait(seconds=60)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from sqlalchemy import make_url
 
 from development.control_plane import ControlPlane
 from development.mariadb import MariaDB
+from development.preloaded import start_program
 from development.processes import Process, free_port
 from development.stand import PRODUCT_NAMESPACE, ROOT, Stand
 from tests.visible.scraping import Scraper
@@ -64,10 +64,9 @@ class Run:
         kubeconfig = self.stand.control_plane.service_account_kubeconfig(
             self.stand.operator_namespace, PRODUCT_NAMESPACE
         )
-        command = [sys.executable, "-m", "failed_execution_cleanup", "diagnose", vm_name]
-        process = Process.start(
-            "diagnose",
-            [*command, "--namespace", self.stand.namespace, "--output", str(path), *arguments],
+        process = start_program(
+            *("diagnose", "failed_execution_cleanup", "diagnose", vm_name),
+            *("--namespace", self.stand.namespace, "--output", str(path), *arguments),
             log=self.stand.directory / "diagnose.log",
             env={
                 **os.environ,

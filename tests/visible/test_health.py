@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from development.preloaded import start_program
 from development.processes import Process, free_port
 from tests.faults.installation import NAMESPACE, OPERATOR_NAMESPACE, ROOT, Installation, installed
 from tests.visible.relay import relay
@@ -60,9 +60,9 @@ def start(here: Installation, *, api_port: int | None = None) -> Probed:
     if api_port is not None:
         config["clusters"][0]["cluster"]["server"] = f"http://127.0.0.1:{api_port}"
     kubeconfig.write_text(json.dumps(config))
-    process = Process.start(
+    process = start_program(
         "breakable operator",
-        [sys.executable, "-m", "tests.visible.breakable_operator"],
+        "tests.visible.breakable_operator",
         log=here.directory / "breakable.log",
         env={
             **os.environ,
