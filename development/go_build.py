@@ -117,14 +117,15 @@ def find_go(program: GoProgram) -> Path:
 
 def _go_version(go: Path) -> str:
     command = [str(go), "env", "GOVERSION"]
-    return subprocess.run(command, check=True, capture_output=True, text=True, env=_go_environment()).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=go_environment()).stdout
 
 
 def _release(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
-def _go_environment() -> dict[str, str]:
+def go_environment() -> dict[str, str]:
+    """The environment in which Go is run: the one on this machine, on nothing but the checkout's own module."""
     # Without "local" Go may download a compiler of its own; a workspace above the checkout is not ours.
     return os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
 
@@ -151,7 +152,7 @@ def _compile(go: Path, program: GoProgram, output: Path) -> None:
     with subprocess.Popen(
         _command(go, program, output),
         cwd=program.module,
-        env=_go_environment(),
+        env=go_environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -15,17 +15,19 @@ from typing import Any, Final
 import yaml
 
 from development.generated_file import write_or_check
+from development.stand import SHIPPED_RIGHTS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-BASE: Final = ROOT / "manifests" / "base"
-ACCESS: Final = ROOT / "manifests" / "samples" / "access.yaml"
+MANIFESTS: Final = ROOT / "manifests"
+ACCESS: Final = MANIFESTS / "samples" / "access.yaml"
+FILES: Final = (*SHIPPED_RIGHTS, "overlays/one-namespace/appliance-events.yaml")
 PAGE: Final = ROOT / "docs" / "permissions.md"
 DESCRIPTION: Final = "kubernetes.io/description"
 
 _INTRODUCTION: Final = """\
 # Permissions
 
-Generated from `manifests/base` by `make generate`.
+Generated from `manifests` by `make generate`.
 
 An Appliance belongs to administrators: addresses, secrets, which namespaces may use it and what may be waived on it. A
 cleanup only names one. Who may do what is decided in three places:
@@ -104,11 +106,11 @@ class Source:
             yield item, " ".join(comment)
 
 
-def sources(kind: str, *, base: Path = BASE) -> list[Source]:
-    """All documents of a kind in the files of the kustomization, in their order."""
+def sources(kind: str, *, manifests: Path = MANIFESTS) -> list[Source]:
+    """All documents of a kind in the files with rights, in their order."""
     found = []
-    for file in yaml.safe_load((base / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]:
-        text = (base / file).read_text(encoding="utf-8")
+    for file in FILES:
+        text = (manifests / file).read_text(encoding="utf-8")
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
         for document, node in zip(yaml.safe_load_all(text), nodes, strict=True):
             if document["kind"] == kind:
@@ -116,15 +118,15 @@ def sources(kind: str, *, base: Path = BASE) -> list[Source]:
     return found
 
 
-def page(base: Path = BASE) -> str:
+def page(manifests: Path = MANIFESTS) -> str:
     """The whole page.
 
     Raises:
         ValueError: a rule has no reason.
     """
-    roles = sources("ClusterRole", base=base)
+    roles = sources("ClusterRole", manifests=manifests)
     people = [role for role in roles if role.document["metadata"]["name"].startswith("fec-")]
-    operator = [role for role in roles if role not in people] + sources("Role", base=base)
+    operator = [role for role in roles if role not in people] + sources("Role", manifests=manifests)
     return "".join(
         [
             _INTRODUCTION,
@@ -132,7 +134,7 @@ def page(base: Path = BASE) -> str:
             *(line for role in people for line in _role(role)),
             _BINDING.format(access=ACCESS.read_text(encoding="utf-8")),
             "\n## Admission policies\n",
-            *(line for policy in sources("ValidatingAdmissionPolicy", base=base) for line in _policy(policy)),
+            *(line for policy in sources("ValidatingAdmissionPolicy", manifests=manifests) for line in _policy(policy)),
             "\n## The operator and the console\n",
             *(line for role in operator for line in _role(role)),
             _OLDER,

@@ -13,6 +13,9 @@ from development.processes import MissingProgramError
 _MODULES: Final = Path(__file__).parent
 _PROMETHEUS: Final = "github.com/prometheus/prometheus"
 _PROMETHEUS_VERSION: Final = "github.com/prometheus/common/version.Version"
+_HELM: Final = "helm.sh/helm/v3"
+# What `helm template` and `helm lint` take for the cluster's version: that of the k8s.io/client-go in its go.mod, as its Makefile does.
+_HELM_KUBERNETES: Final = {"Major": "1", "Minor": "37"}
 _NO_DISCOVERY: Final = ("remove_all_sd",)  # service discovery needs modules that the Go proxy does not have
 
 TOOLS: Final = {
@@ -33,6 +36,18 @@ TOOLS: Final = {
             package="cmd/prometheus",
             tags=_NO_DISCOVERY,
             stamps={_PROMETHEUS_VERSION: "{version}"},
+        ),
+        GoProgram(
+            name="helm",
+            module=_MODULES / "helm",
+            source=_HELM,
+            package="cmd/helm",
+            stamps={f"{_HELM}/internal/version.version": "{version}"}
+            | {
+                f"{_HELM}/pkg/{package}.k8sVersion{part}": number
+                for package in ("chartutil", "lint/rules")
+                for part, number in _HELM_KUBERNETES.items()
+            },
         ),
     )
 }

@@ -58,8 +58,10 @@ def granted(role: Mapping[str, Any]) -> set[Right]:
 
 
 def roles() -> list[Mapping[str, Any]]:
+    """Those of an operator for the whole cluster."""
     documents = [source.document for kind in ("ClusterRole", "Role") for source in sources(kind)]
-    return [document for document in documents if document["metadata"]["name"] == PRODUCT_NAMESPACE]
+    names = {PRODUCT_NAMESPACE, f"{PRODUCT_NAMESPACE}-cleanups"}
+    return [document for document in documents if document["metadata"]["name"] in names]
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,14 @@ def test_an_outdated_page_is_told_with_the_command(
 
 
 def test_a_rule_without_a_reason_is_refused(tmp_path: Path) -> None:
-    base = tmp_path / "base"
-    shutil.copytree(permission_page.BASE, base)
-    roles = base / "roles.yaml"
+    manifests = tmp_path / "manifests"
+    shutil.copytree(permission_page.MANIFESTS, manifests)
+    roles = manifests / "base/roles.yaml"
     text, removed = re.subn(r"\n  # Checked by the admission policy for every waiver[^\n]*", "", roles.read_text())
     assert removed == 1
     roles.write_text(text)
     with pytest.raises(ValueError, match="ClusterRole fec-waiver: no reason"):
-        permission_page.page(base)
+        permission_page.page(manifests)
 
 
 def test_every_rule_and_validation_is_on_the_page() -> None:
