@@ -4,14 +4,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
+CONTAINER ?= podman
+VERSION = $(shell $(BIN)/fec --version)
 STAMP := $(VENV)/.synced
 # Most of a test on real parts is waiting, so more than there are cores; what may take longest begins first.
 WORKERS := $(shell echo $$((3 * $$(nproc) / 2)))
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 export PYTHONPATH := operator:simulators:.
+# Compiled modules are kept, out of sight: without them each of some thousand processes spends seconds on parsing.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/compiled
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-recording check lint types imports generate unit test control-plane mariadb cluster crash-full matrix monitoring dashboard-picture go-tools clean
+.PHONY: help install demo demo-recording check lint types imports generate unit test control-plane mariadb chromium console-pictures cluster crash-full matrix monitoring package dashboard-picture go-tools bench bench-check bench-short docs sbom image release clean
 
 ##@ Look at it
 
@@ -34,6 +39,7 @@ $(STAMP): pyproject.toml uv.lock
 	@echo "installing locked dependencies"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --all-groups --inexact
+	@$(BIN)/python hatch_build.py
 	@touch $@
 
 check: lint types imports unit  ## Inner loop: lint, types, layers, generated files, unit and model tests (under two minutes)
@@ -50,7 +56,11 @@ lint: $(STAMP)  ## ruff, and generated files are up to date
 	$(BIN)/python -m development.argocd_settings --check
 	$(BIN)/python -m development.metrics_page --check
 	$(BIN)/python -m development.command_page --check
+	$(BIN)/python -m development.settings_page --check
+	$(BIN)/python -m development.resource_page --check
+	$(BIN)/python -m development.environment_files --check
 	$(BIN)/python -m development.monitoring.dashboard --check
+	$(BIN)/python -m development.chart --check
 
 types: $(STAMP)  ## mypy, strict
 	$(BIN)/mypy
@@ -58,22 +68,26 @@ types: $(STAMP)  ## mypy, strict
 imports: $(STAMP)  ## The layers of ARCHITECTURE.md
 	$(BIN)/lint-imports
 
-generate: $(STAMP)  ## Write crds/, docs/ and manifests that follow from the models
+generate: $(STAMP)  ## Write crds/, docs/, manifests and the chart that follow from the models
 	$(BIN)/python -m failed_execution_cleanup.resources.generate
 	$(BIN)/python -m development.reason_pages
 	$(BIN)/python -m development.permission_page
 	$(BIN)/python -m development.argocd_settings
 	$(BIN)/python -m development.metrics_page
 	$(BIN)/python -m development.command_page
+	$(BIN)/python -m development.settings_page
+	$(BIN)/python -m development.resource_page
+	$(BIN)/python -m development.environment_files
 	$(BIN)/python -m development.monitoring.dashboard
+	$(BIN)/python -m development.chart
 
 ##@ Everything
 
-test: lint types imports control-plane mariadb go-tools  ## All tests, with real kube-apiserver, MariaDB and killed processes (what CI runs)
+test: lint types imports control-plane mariadb chromium go-tools  ## All tests, with real kube-apiserver, MariaDB and killed processes (what CI runs)
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests
 
-cluster: control-plane mariadb  ## Tests on the real kube-apiserver, MariaDB and killed processes
-	$(BIN)/pytest $(SIDE_BY_SIDE) tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/visible tests/breakglass tests/gitops tests/detection tests/commands tests/console tests/demo
+cluster: control-plane mariadb chromium  ## Tests on the real kube-apiserver, MariaDB and killed processes
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/visible tests/breakglass tests/gitops tests/detection tests/commands tests/console tests/pages tests/demo
 
 crash-full: control-plane mariadb  ## Kill the operator at every mutating call and write docs/crash-record.md (hours; ARGS=--minutes 60)
 	$(BIN)/python -m tests.crash.full $(ARGS)
@@ -81,17 +95,29 @@ crash-full: control-plane mariadb  ## Kill the operator at every mutating call a
 matrix: $(STAMP)  ## Play the recovery matrix and write docs/recovery-matrix.md (about three minutes)
 	$(BIN)/python -m tests.matrix.report
 
+package: go-tools control-plane  ## Chart and manifests against the real Helm and kube-apiserver: templates, admission, upgrade, rights
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/package
+
 monitoring: go-tools control-plane  ## Alerts, runbooks and dashboard against promtool and a real operator
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/monitoring
+
+console-pictures: control-plane chromium  ## Draw docs/pictures from a real run in a real browser
+	$(BIN)/python -m tests.pages.pictures
 
 dashboard-picture: control-plane  ## Draw docs/dashboard.svg from a real run (builds Prometheus once)
 	$(BIN)/python -m development.monitoring.picture
 
-go-tools: $(STAMP)  ## Build promtool once (several minutes; cached outside the checkout)
-	$(BIN)/python -m development.go_tools build promtool
+go-tools: $(STAMP)  ## Build promtool and Helm once (ten minutes on 2 cores; cached outside the checkout)
+	$(BIN)/python -m development.go_tools build promtool helm
 
 control-plane: $(STAMP)  ## Build kube-apiserver once (about 6 minutes on 2 cores; cached outside the checkout)
 	$(BIN)/python -m development.control_plane build
+
+chromium:  ## Make sure that Chromium is installed
+	@command -v chromium >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing Debian's chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	  else echo "a browser is needed: install Debian's chromium"; exit 1; fi; }
 
 mariadb:  ## Make sure that MariaDB's server is installed
 	@command -v mariadbd >/dev/null || test -x /usr/sbin/mariadbd || { \
@@ -99,5 +125,34 @@ mariadb:  ## Make sure that MariaDB's server is installed
 	    echo "installing Debian's mariadb-server"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq mariadb-server >/dev/null; \
 	  else echo "MariaDB 10.11 is needed: install Debian's mariadb-server"; exit 1; fi; }
 
+##@ Measure
+
+bench: control-plane mariadb  ## Every benchmark on real parts, and docs/benchmarks/ from it (about an hour, on a quiet machine); ARGS=scale measures one
+	$(BIN)/python -m benchmarks run $(ARGS)
+	$(BIN)/python -m benchmarks report
+
+bench-check: $(STAMP)  ## Hold the results of the last `make bench` against benchmarks/limits.toml
+	$(BIN)/python -m benchmarks check
+
+bench-short: control-plane mariadb  ## A little of every benchmark, ratios against wide limits (what CI runs)
+	$(BIN)/python -m benchmarks run --short
+	$(BIN)/python -m benchmarks check --short
+
+##@ Hand it out
+
+docs: $(STAMP)  ## The documentation as a site in site/; every link is checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+sbom: $(STAMP)  ## The software bill of materials of the locked dependencies, dist/sbom.cdx.json
+	$(BIN)/python -m development.release.sbom dist/sbom.cdx.json
+
+image: $(STAMP)  ## The image of this version; CONTAINER=docker builds it by docker
+	$(CONTAINER) build --file Containerfile --build-arg VERSION=$(VERSION) --tag failed-execution-cleanup:$(VERSION) .
+
+release: $(STAMP)  ## Everything that is handed out, in dist/, from the commit alone; refuses a tree with changes
+	$(BIN)/python -m development.release
+
+##@ Tidy up
+
 clean:  ## Remove .venv and caches of this checkout
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

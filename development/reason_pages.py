@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -72,14 +73,12 @@ def _page(reason: Reason) -> str:
 
 
 def _steps(steps: tuple[str, ...]) -> Iterator[str]:
-    """Steps as a list; a command gets a block of its own."""
-    if steps:
-        yield "\n"
-    for step in steps:
-        if step.startswith("$ "):
-            yield f"- ```sh\n  {step.removeprefix('$ ')}\n  ```\n"
+    """Sentences as a list, commands as blocks between: a block inside of a list is read by few viewers alike."""
+    for commands, group in groupby(steps, key=lambda step: step.startswith("$ ")):
+        if commands:
+            yield "\n```sh\n" + "".join(f"{step.removeprefix('$ ')}\n" for step in group) + "```\n"
         else:
-            yield f"- {step.replace('`$ ', '`')}\n"
+            yield "\n" + "".join(f"- {step.replace('`$ ', '`')}\n" for step in group)
 
 
 def _waiver(reason: Reason) -> Iterator[str]:

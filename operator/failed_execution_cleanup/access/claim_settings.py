@@ -11,7 +11,7 @@ from failed_execution_cleanup.run.cleanup import Limits
 class ClaimSettings(BaseSettings):
     """Environment variables `FEC_…` that decide when a claim may be taken over; the same in every process of an appliance."""
 
-    model_config = SettingsConfigDict(env_prefix="FEC_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FEC_", frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     http_timeout_seconds: float = Field(default=30.0, gt=0, le=300)
     """Longest time for one request to OSSEA or the Volume Daemon; a new owner of a claim waits it out."""

@@ -26,5 +26,15 @@ def linked(message: str, reason: Reason, docs_url: str) -> str:
     text = re.sub(rf" See \S*{re.escape(reason.value)}\.md$", "", message)
     if reason.kind not in _LINKED or not docs_url:
         return text
-    link = f" See {docs_url.rstrip('/')}/{reason.value}.md"
+    link = f" See {page_of(reason, docs_url)}"
     return shortened(text, MESSAGE_LENGTH - len(link)) + link
+
+
+def page_of(reason: Reason, docs_url: str) -> str:
+    """Address or path of a reason's page.
+
+    Args:
+        reason: what the page is about.
+        docs_url: address or path of the folder of the pages.
+    """
+    return f"{docs_url.rstrip('/')}/{reason.value}.md"

@@ -23,7 +23,7 @@ def _identity() -> str:
 class OperatorSettings(ClaimSettings):
     """Environment variables `FEC_…`; all are optional."""
 
-    model_config = SettingsConfigDict(env_prefix="FEC_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FEC_", frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     namespace: str = "failed-execution-cleanup"
     """The operator's own namespace: its Lease, and the only one Secrets are read from."""
