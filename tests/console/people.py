@@ -37,6 +37,20 @@ def tokens(stand: Stand) -> dict[str, str]:
     return {person: stand.kubectl("create", "token", person, "--duration=2h").strip() for person in ROLES}
 
 
+def newcomer(stand: Stand, person: str, *roles: str) -> str:
+    """Make one more service account, with roles of the others; returns its token."""
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": person, "namespace": stand.namespace}}
+    everywhere = {role: role in {"use", "plan"} for role in roles}
+    stand.apply(
+        account,
+        *(
+            _binding(person, f"{role}-{stand.appliance}" if wide else role, stand.namespace, everywhere=wide)
+            for role, wide in everywhere.items()
+        ),
+    )
+    return stand.kubectl("create", "token", person, "--duration=2h").strip()
+
+
 def user_name(stand: Stand, person: str) -> str:
     """How the API server calls somebody."""
     return f"system:serviceaccount:{stand.namespace}:{person}"

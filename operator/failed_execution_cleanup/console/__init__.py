@@ -1,4 +1,4 @@
-"""The console: the cleanups and the protected VMs over HTTP, for programs and, later, for pages.
+"""The console: the cleanups and the protected VMs over HTTP, for programs and, in `pages`, for people.
 
     caller's token ─► identity ─► access_review ─┬─► survey ─► cards      what the appliances show, by set queries, shared
                                                  ├─► plans                what a cleanup of one VM would do, now

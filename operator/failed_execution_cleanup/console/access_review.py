@@ -16,10 +16,14 @@ __all__ = [
     "AccessReviews",
     "NotAllowed",
     "Right",
+    "change_cleanups",
+    "create_cleanups",
     "list_cleanups",
+    "patch_cleanups",
     "read_cleanup",
     "see_plans",
     "use_appliance",
+    "waive_stops",
 ]
 
 _REMEMBERED: Final = 16_384
@@ -68,6 +72,26 @@ def list_cleanups(namespace: str) -> Right:
 def read_cleanup(namespace: str, name: str) -> Right:
     """To see one cleanup."""
     return Right("get", CLEANUP_PLURAL, namespace, name, "fec-viewer in that namespace")
+
+
+def create_cleanups(namespace: str) -> Right:
+    """To place a cleanup."""
+    return Right("create", CLEANUP_PLURAL, namespace, "", "fec-cleanup-operator in that namespace")
+
+
+def patch_cleanups(namespace: str) -> Right:
+    """To ask something of a cleanup by an annotation, such as to pause."""
+    return Right("patch", CLEANUP_PLURAL, namespace, "", "fec-cleanup-operator in that namespace")
+
+
+def change_cleanups(namespace: str) -> Right:
+    """To change the spec of a cleanup; an admission policy asks for it too."""
+    return Right("update", CLEANUP_PLURAL, namespace, "", "fec-cleanup-operator in that namespace")
+
+
+def waive_stops(namespace: str) -> Right:
+    """To take responsibility for a stop; an admission policy asks for it too."""
+    return Right("waive", CLEANUP_PLURAL, namespace, "", "fec-waiver in that namespace")
 
 
 class NotAllowed(Exception):  # noqa: N818 - named for what happened

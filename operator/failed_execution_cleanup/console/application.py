@@ -14,6 +14,16 @@ from failed_execution_cleanup import __version__
 from failed_execution_cleanup.console import routes_cleanups, routes_contract, routes_vms
 from failed_execution_cleanup.console.answers import ProblemAnswer
 from failed_execution_cleanup.console.middleware import RequestBounds, RequestRecord, SecurityHeaders
+from failed_execution_cleanup.console.pages import (
+    routes_appliances,
+    routes_login,
+    routes_stuck,
+)
+from failed_execution_cleanup.console.pages import routes_cleanups as cleanup_pages
+from failed_execution_cleanup.console.pages import routes_vms as vm_pages
+from failed_execution_cleanup.console.pages.problem_page import problem_page
+from failed_execution_cleanup.console.pages.rendering import STATIC, StaticAssets
+from failed_execution_cleanup.console.pages.session import ForeignForm
 from failed_execution_cleanup.console.paging import InvalidCursor
 from failed_execution_cleanup.console.problems import HANDLED, Problem, problem_of
 from failed_execution_cleanup.console.requests import PREFIX
@@ -21,6 +31,9 @@ from failed_execution_cleanup.console.services import Services
 
 __all__ = ["create_application"]
 
+_PAGES: Final = (routes_login, vm_pages, cleanup_pages, routes_stuck, routes_appliances)
+_API: Final = PREFIX.rsplit("/", 1)[0]
+"""What is below is for programs, whatever its version."""
 _REASONS: Final = {404: "NotFound", 405: "MethodNotAllowed"}
 _REMEDIES: Final = {
     404: f"See {PREFIX}/openapi.json for what there is.",
@@ -57,16 +70,23 @@ def create_application(services: Services) -> FastAPI:
     application.state.services = services
     for module in (routes_contract, routes_vms, routes_cleanups):
         application.include_router(module.router)
+    for pages in _PAGES:
+        application.include_router(pages.router)
+    application.mount("/static", StaticAssets(directory=STATIC), name="static")
     for handled in HANDLED:
         application.add_exception_handler(handled, _known)
     application.add_exception_handler(RequestValidationError, _invalid)
     application.add_exception_handler(InvalidCursor, _invalid_cursor)
+    application.add_exception_handler(ForeignForm, _foreign_form)
     application.add_exception_handler(HTTPException, _of_http)
     application.add_exception_handler(Exception, _defect)
     return application
 
 
 def _answer(request: Request, problem: Problem) -> Response:
+    """For programs as JSON, for people as a page."""
+    if not request.url.path.startswith(f"{_API}/"):
+        return problem_page(request, problem)
     told = ProblemAnswer.of(problem, request.path_params.get("vm_name"))
     return JSONResponse(told.model_dump(mode="json"), status_code=problem.status, headers={**problem.headers})
 
@@ -86,6 +106,13 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _invalid_cursor(request: Request, error: Exception) -> Response:
     return _answer(request, Problem(422, "InvalidRequest", f"{error}.", "Begin again without cursor."))
+
+
+async def _foreign_form(request: Request, error: Exception) -> Response:
+    return _answer(
+        request,
+        Problem(403, "ForeignForm", f"nothing was done: {error}", "Go back, load the page again, and send its form."),
+    )
 
 
 async def _of_http(request: Request, error: Exception) -> Response:

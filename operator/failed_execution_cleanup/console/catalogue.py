@@ -154,6 +154,32 @@ class Catalogue:
             )
         return found[0]
 
+    async def vm_of_context(
+        self, caller: Caller, right: Callable[[str], Right], appliance: str, context_id: str
+    ) -> ProtectedVM:
+        """The VM of a replication context.
+
+        Args:
+            caller: who asks.
+            right: what he must be allowed to do with the Appliance.
+            appliance: where to look.
+            context_id: as in the appliance's database.
+
+        Raises:
+            UnknownVM: there is none.
+            NotAllowed: the caller has not the right.
+            ApplianceError: the appliance could not be asked.
+            KubernetesError: the API server could not be asked.
+        """
+        (protecting,) = await self.allowed(caller, right, appliance)
+        context = await self._plans.context(protecting, context_id)
+        if context is None:
+            raise UnknownVM(
+                f"Appliance {appliance} protects no VM with the context {context_id!r}.",
+                "Look for the VM by its name; one that was removed and protected again has another context.",
+            )
+        return ProtectedVM(protecting, context)
+
     async def _list(self) -> tuple[Appliance, ...]:
         found = [Appliance.model_validate(body) async for body in self._api.list(APPLIANCES)]
         return tuple(sorted(found, key=lambda each: each.metadata.name))

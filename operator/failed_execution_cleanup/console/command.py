@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from failed_execution_cleanup.console.pages.rendering import HtmxMissing
 from failed_execution_cleanup.console.serve import CannotListen, serve
 from failed_execution_cleanup.console.settings import ConsoleSettings
 from failed_execution_cleanup.console.standalone import standalone
@@ -64,7 +65,7 @@ def serve_console(
         if appliance_file is not None and token_file is not None:
             alone = standalone(appliance_file, token_file, secrets_dir, settings)
         asyncio.run(serve(settings, alone))
-    except (CannotListen, UnusableFileError, UnusableTokenFile) as error:
+    except (CannotListen, HtmxMissing, UnusableFileError, UnusableTokenFile) as error:
         typer.echo(f"fec: {error}", err=True)
         raise typer.Exit(ExitCode.USAGE) from None
     except KubernetesError as error:

@@ -35,6 +35,9 @@ class Outline:
         remedy: what a person does next; empty where nothing is to be done.
         phase_summary: phases done of all, such as `3/5`.
         waived: stops that people took responsibility for.
+        requested_by: who asked; None where the resource does not say.
+        note: why.
+        completed_at: when its latest run ended.
     """
 
     name: str
@@ -51,6 +54,9 @@ class Outline:
     queue_position: int | None
     created_at: datetime
     waived: frozenset[Waiver] = frozenset()
+    requested_by: str | None = None
+    note: str | None = None
+    completed_at: datetime | None = None
 
     def is_of(self, vm_name: str, vcenter_host: str) -> bool:
         """Whether it is of this VM, as far as its spec tells."""
@@ -81,6 +87,9 @@ def outline_of(cleanup: FailedExecutionCleanup) -> Outline:
         queue_position=status.queue_position,
         created_at=metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC),
         waived=frozenset(Waiver(grant.reason.value, grant.object) for grant in spec.waive),
+        requested_by=spec.requested_by,
+        note=spec.note,
+        completed_at=status.completed_at,
     )
 
 

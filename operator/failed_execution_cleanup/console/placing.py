@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from failed_execution_cleanup.client import CleanupClient, EndingState, NotEnded, Order, ending
+from failed_execution_cleanup.console.catalogue import ProtectedVM
 from failed_execution_cleanup.console.identity import Caller
 from failed_execution_cleanup.console.streams import while_wanted
 from failed_execution_cleanup.controller.kubernetes_api import KubernetesApi
-from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup
+from failed_execution_cleanup.recovery.goals import Waiver
+from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup, WaiverGrant
+from failed_execution_cleanup.resources.reasons import Waiver as WaiverReason
 
-__all__ = ["InTheNameOf", "place", "waited"]
+__all__ = ["InTheNameOf", "order_for", "place", "waited"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,37 @@ class InTheNameOf:
         """A client for the cleanups of a namespace."""
         async with self.api.as_bearer(caller.token) as theirs:
             yield CleanupClient(theirs, namespace)
+
+
+def order_for(
+    vm: ProtectedVM,
+    caller: Caller,
+    job_id: str | None,
+    *,
+    waivers: Iterable[Waiver] = (),
+    note: str | None = None,
+    approved_plan: str | None = None,
+) -> Order:
+    """The order for a VM that a caller named.
+
+    Args:
+        vm: the VM.
+        caller: who asks.
+        job_id: the failed job; None: the newest.
+        waivers: stops he takes responsibility for.
+        note: why, for people.
+        approved_plan: digest of the plan he read; what is not in it is not done.
+    """
+    return Order(
+        vm_name=vm.context.vm_name,
+        appliance=vm.appliance.metadata.name,
+        vcenter_host=vm.context.vcenter_host or None,
+        failover_job_id=job_id,
+        waivers=tuple(WaiverGrant(reason=WaiverReason(each.reason), object=each.object) for each in waivers),
+        note=note,
+        requested_by=caller.user.name,
+        approved_plan=approved_plan,
+    )
 
 
 async def place(client: CleanupClient, order: Order) -> FailedExecutionCleanup:

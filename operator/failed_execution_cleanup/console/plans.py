@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from failed_execution_cleanup.access.doors import DoorOpener
 from failed_execution_cleanup.appliance.database import OMADatabase
-from failed_execution_cleanup.appliance.errors import Refused
+from failed_execution_cleanup.appliance.errors import NotFound, Refused
 from failed_execution_cleanup.appliance.observe import observe
 from failed_execution_cleanup.console.judging import settings_for
 from failed_execution_cleanup.recovery.actions import Action, Phase
@@ -149,6 +149,18 @@ class Plans:
         """
         async with self._opener.database(appliance) as database:
             return await database.find_contexts(vm_name, vcenter_host)
+
+    async def context(self, appliance: Appliance, context_id: str) -> ContextRow | None:
+        """A VM that an appliance protects, by the id of its context; None if there is none.
+
+        Raises:
+            ApplianceError: its database could not be read.
+        """
+        async with self._opener.database(appliance) as database:
+            try:
+                return (await database.read(context_id)).context
+            except NotFound:
+                return None
 
     async def newest_job(self, appliance: Appliance, context_id: str) -> str | None:
         """The failover job that a cleanup would be bound to; None without one (rule 2).

@@ -212,11 +212,21 @@ async def report(
     one: OneCleanup, format_: Annotated[ReportFormat, Query(alias="format")] = ReportFormat.MARKDOWN
 ) -> Response:
     """The report of a cleanup: who, why, what was found and done, and how it ended."""
+    return report_answer(await one.client.get(one.name), format_)
+
+
+def report_answer(cleanup: FailedExecutionCleanup, format_: ReportFormat, *, download: bool = False) -> Response:
+    """The report of a cleanup as a file.
+
+    Args:
+        cleanup: the resource.
+        format_: how it is written.
+        download: the browser keeps it instead of showing it.
+    """
     write, kind = _WRITERS[format_]
-    text = write(report_of(await one.client.get(one.name)))
-    disposition = f'inline; filename="{one.name}.{format_.value}"'
+    disposition = f'{"attachment" if download else "inline"}; filename="{cleanup.metadata.name}.{format_.value}"'
     headers = {"Content-Disposition": disposition, "Content-Security-Policy": _REPORT_POLICY}
-    return Response(text, media_type=kind, headers=headers)
+    return Response(write(report_of(cleanup)), media_type=kind, headers=headers)
 
 
 def _event(name: str, text: str, id_: str | None) -> ServerSentEvent:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import JSONResponse
 
-from failed_execution_cleanup.client import NotEnded, Order, ending
+from failed_execution_cleanup.client import NotEnded, ending
 from failed_execution_cleanup.console.access_review import use_appliance
 from failed_execution_cleanup.console.answers import (
     AcceptedAnswer,
@@ -20,7 +20,7 @@ from failed_execution_cleanup.console.answers import (
 )
 from failed_execution_cleanup.console.catalogue import ProtectedVM
 from failed_execution_cleanup.console.identity import Caller
-from failed_execution_cleanup.console.placing import place, waited
+from failed_execution_cleanup.console.placing import order_for, place, waited
 from failed_execution_cleanup.console.problems import NoCluster, Problem, of_ending, problem_of
 from failed_execution_cleanup.console.requests import (
     PREFIX,
@@ -37,7 +37,7 @@ from failed_execution_cleanup.console.requests import (
 )
 from failed_execution_cleanup.console.services import Services
 from failed_execution_cleanup.recovery.goals import Waiver
-from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup, WaiverGrant
+from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup
 from failed_execution_cleanup.run.order import Order as LocalOrder
 
 router = APIRouter(prefix=PREFIX, tags=["failover"])
@@ -82,16 +82,8 @@ async def cleanup_failed(
     asked = wanted or _NOTHING
     if services.in_the_name_of is None:
         return await _by_this_process(request, services, caller, prefer, vm_name, found, job_id, asked)
-    order = Order(
-        vm_name=found.context.vm_name,
-        appliance=found.appliance.metadata.name,
-        vcenter_host=found.context.vcenter_host or None,
-        failover_job_id=job_id,
-        waivers=tuple(WaiverGrant(reason=each.reason, object=each.object) for each in asked.waive),
-        note=asked.note,
-        requested_by=caller.user.name,
-        approved_plan=asked.plan_hash,
-    )
+    waivers = (Waiver(each.reason.value, each.object) for each in asked.waive)
+    order = order_for(found, caller, job_id, waivers=waivers, note=asked.note, approved_plan=asked.plan_hash)
     home = services.namespace_for(found.appliance, namespace)
     async with services.in_the_name_of.caller(caller, home) as client:
         placed = await place(client, order)

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import StringConstraints
 
-from failed_execution_cleanup.console.access_review import list_cleanups, see_plans
+from failed_execution_cleanup.console.access_review import see_plans
 from failed_execution_cleanup.console.answers import ApplianceProblem, CardAnswer, CardsAnswer, PlanAnswer
 from failed_execution_cleanup.console.cards import Card, CardState, cards, matching
 from failed_execution_cleanup.console.paging import page
@@ -79,22 +79,8 @@ async def plan(
 ) -> PlanAnswer:
     """What a cleanup of a VM would do now, and what forbids it. Only looks; nothing is claimed or written."""
     found = await services.catalogue.vm(caller, see_plans, vm_name, appliance=appliance, vcenter_host=vcenter_host)
-    ours = [
-        each
-        for each in await services.lists.all()
-        if each.appliance == found.appliance.metadata.name and each.is_of(vm_name, found.context.vcenter_host)
-    ]
     asked = frozenset(Waiver(*text.split("=", 1)) for text in waive)
-    made = await services.plans.plan(
-        found.appliance,
-        found.context,
-        lambda job: asked.union(*(each.waived for each in ours if each.job_id == job)),
-    )
-    job = made.job.id if made.job is not None else None
-    newest = max((e for e in ours if e.job_id in (None, job)), key=lambda each: each.created_at, default=None)
-    if newest is not None and not await services.reviews.allows(caller, list_cleanups(newest.namespace)):
-        newest = None
-    return PlanAnswer.of(made, newest)
+    return PlanAnswer.of(*await services.plan_for(caller, found, asked))
 
 
 def _place(card: Card) -> tuple[int, str, str, str]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import uvicorn
 
 from failed_execution_cleanup.console.application import create_application
+from failed_execution_cleanup.console.pages.rendering import check_assets
 from failed_execution_cleanup.console.services import Services
 from failed_execution_cleanup.console.settings import ConsoleSettings
 from failed_execution_cleanup.controller import health
@@ -52,7 +53,9 @@ async def serve(settings: ConsoleSettings, alone: Services | None = None) -> Non
     Raises:
         CannotListen: the address or port is not to be had.
         KubernetesError: there is no usable configuration.
+        HtmxMissing: a checkout lacks what its pages need.
     """
+    check_assets()
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         ready: dict[str, health.Check] = {}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from failed_execution_cleanup.access.doors import DoorOpener
 from failed_execution_cleanup.client import Ending
 from failed_execution_cleanup.console.access_review import AccessReviews, list_cleanups
-from failed_execution_cleanup.console.catalogue import Catalogue, namespace_for
+from failed_execution_cleanup.console.catalogue import Catalogue, ProtectedVM, namespace_for
 from failed_execution_cleanup.console.identity import (
     Caller,
     Credential,
@@ -22,11 +23,12 @@ from failed_execution_cleanup.console.limits import CallLimits
 from failed_execution_cleanup.console.metrics import ConsoleMetrics
 from failed_execution_cleanup.console.outlines import CleanupLists, ListApi, Outline
 from failed_execution_cleanup.console.placing import InTheNameOf
-from failed_execution_cleanup.console.plans import Plans
+from failed_execution_cleanup.console.plans import Plan, Plans
 from failed_execution_cleanup.console.settings import ConsoleSettings
 from failed_execution_cleanup.console.survey import Surveys
 from failed_execution_cleanup.controller.appliances import Appliances
 from failed_execution_cleanup.controller.kubernetes_api import KubernetesApi
+from failed_execution_cleanup.recovery.goals import Waiver
 from failed_execution_cleanup.resources.appliance import Appliance
 from failed_execution_cleanup.run.order import Order
 
@@ -175,6 +177,35 @@ class Services:
         rights = {list_cleanups(name): name for name in sorted({each.namespace for each in every})}
         allowed = {rights[right] for right in await self.reviews.having(caller, rights)}
         return tuple(each for each in every if each.namespace in allowed)
+
+    async def plan_for(self, caller: Caller, vm: ProtectedVM, asked: Collection[Waiver]) -> tuple[Plan, Outline | None]:
+        """What a cleanup of a VM would do now, and the cleanup of the same job if the caller may see it.
+
+        Args:
+            caller: may see plans.
+            vm: the VM.
+            asked: waivers beside those that the cleanup of the job has.
+
+        Raises:
+            ApplianceError: a part of the appliance could not be read.
+            KubernetesError: the API server could not be asked.
+        """
+        name, context = vm.appliance.metadata.name, vm.context
+        ours = [
+            each
+            for each in await self.lists.all()
+            if each.appliance == name and each.is_of(context.vm_name, context.vcenter_host)
+        ]
+        made = await self.plans.plan(
+            vm.appliance,
+            context,
+            lambda job: frozenset(asked).union(*(each.waived for each in ours if each.job_id == job)),
+        )
+        job = made.job.id if made.job is not None else None
+        newest = max((e for e in ours if e.job_id in (None, job)), key=lambda each: each.created_at, default=None)
+        if newest is not None and not await self.reviews.allows(caller, list_cleanups(newest.namespace)):
+            newest = None
+        return made, newest
 
     def namespace_for(self, appliance: Appliance, wanted: str | None) -> str:
         """Where a cleanup of an Appliance is placed.

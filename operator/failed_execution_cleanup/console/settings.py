@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from failed_execution_cleanup.access.claim_settings import ClaimSettings
 from failed_execution_cleanup.controller.logs import LogFormat, LogLevel
+from failed_execution_cleanup.controller.reason_link import DOCS_URL
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -17,7 +18,9 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class ConsoleSettings(BaseSettings):
     """Environment variables `FEC_CONSOLE_…`; those the operator has too keep its names `FEC_…`. All are optional."""
 
-    model_config = SettingsConfigDict(env_prefix="FEC_CONSOLE_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FEC_CONSOLE_", frozen=True, extra="ignore", populate_by_name=True, use_attribute_docstrings=True
+    )
 
     host: str = "127.0.0.1"
     """Address the console listens on."""
@@ -83,6 +86,9 @@ class ConsoleSettings(BaseSettings):
 
     kubeconfig: Path | None = Field(default=None, validation_alias=AliasChoices("kubeconfig", "FEC_KUBECONFIG"))
     """Explicit kubeconfig; without it the pod's service account, then $KUBECONFIG, then ~/.kube/config."""
+
+    docs_url: str = Field(default=DOCS_URL, validation_alias=AliasChoices("docs_url", "FEC_DOCS_URL"))
+    """Address of the folder with the pages of the reasons. Empty: no link."""
 
     log_format: LogFormat = Field(default="human", validation_alias=AliasChoices("log_format", "FEC_LOG_FORMAT"))
     """`human`: text; `json`: one object a line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import re
 import stat
 from pathlib import Path
@@ -42,7 +43,7 @@ class TokenFile:
             raise UnusableTokenFile(
                 f"{path} cannot be read: {getattr(error, 'strerror', None) or 'no text'}."
             ) from None
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if mode & (stat.S_IRWXG | stat.S_IRWXO) and not _is_systemd_credential(path):
             raise UnusableTokenFile(f"{path} may be read or written by others: `chmod 600 {path}`.")
         users: dict[str, User] = {}
         for number, line in enumerate(text.splitlines(), start=1):
@@ -78,3 +79,9 @@ class TokenFile:
             if hmac.compare_digest(digest, credential.digest):
                 found = user
         return found
+
+
+def _is_systemd_credential(path: Path) -> bool:
+    """Whether systemd handed the file to this service alone: by an ACL, whose mask looks like rights of a group."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return directory is not None and path.resolve().parent == Path(directory).resolve()

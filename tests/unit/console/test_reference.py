@@ -12,7 +12,7 @@ from failed_execution_cleanup.console.settings import ConsoleSettings
 from tests.unit.console.cluster import ConsoleCluster, services
 
 PAGE: Final = (ROOT / "docs" / "reference" / "rest.md").read_text(encoding="utf-8")
-SHARED: Final = {"namespace", "kubeconfig", "log_format", "log_level"}
+SHARED: Final = {"namespace", "kubeconfig", "docs_url", "log_format", "log_level"}
 
 
 def test_every_route_is_named() -> None:

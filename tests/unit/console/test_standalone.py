@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from failed_execution_cleanup.console.standalone import standalone
 from failed_execution_cleanup.console.token_file import TokenFile, UnusableTokenFile
 from tests.unit.client.cluster import appliance_body
 from tests.unit.console.cluster import SETTINGS, client
+from tests.unit.console.test_page_routes import hidden_fields, visit
 from tests.unit.run.engine import VM, Engine, engine
 
 TOKEN = "token-of-the-appliance"
@@ -141,6 +143,34 @@ def test_a_file_that_is_no_token_file_is_refused(tmp_path: Path, text: str | Non
     assert "plain-token" not in str(refused.value)
 
 
+def test_a_credential_of_systemd_is_read_whatever_its_mode_looks_like(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = token_file(tmp_path, mode=0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "of another service"))
+    with pytest.raises(UnusableTokenFile, match="chmod 600"):
+        TokenFile.read(path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert TokenFile.read(path).knows(Credential.of(TOKEN))
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnusableTokenFile, match="cannot be read"):
         TokenFile.read(tmp_path / "none")
+
+
+async def test_the_pages_have_a_vm_cleaned_up_by_this_process(tmp_path: Path) -> None:
+    async with alone(tmp_path, "F11") as (run, services), visit(services, TOKEN) as http:
+        listed = await http.get("/vms")
+        (address,) = re.findall(r'action="(/vms/default/[^"]+/cleanup)"', listed.text)
+        form = hidden_fields((await http.get(address)).text)
+        answer = await http.post(address, data={**form, "note": "4711"})
+        assert (answer.status_code, f"{answer.headers['Location']}/cleanup") == (303, address)
+        async with client(services, TOKEN) as program:
+            assert (
+                await program.post(f"/failover/{VM}/cleanup-failed")
+            ).status_code == 200  # it waits for the same run
+        assert run.left_over() == []
+        history = await http.get("/history")
+    assert 'href="/history"' not in listed.text
+    assert (history.status_code, "without Kubernetes" in history.text) == (501, True)
