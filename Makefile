@@ -127,7 +127,7 @@ mariadb:  ## Make sure that MariaDB's server is installed
 
 ##@ Measure
 
-bench: control-plane mariadb  ## Every benchmark on real parts, and docs/benchmarks/ from it (about an hour, on a quiet machine); ARGS=scale measures one
+bench: control-plane mariadb  ## Every benchmark on real parts, and docs/benchmarks/ from it (two hours or more, on a quiet machine); ARGS=scale measures one
 	$(BIN)/python -m benchmarks run $(ARGS)
 	$(BIN)/python -m benchmarks report
 

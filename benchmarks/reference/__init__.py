@@ -1,0 +1,1 @@
+"""A minimal controller-runtime controller, in Go, for the same resources."""
