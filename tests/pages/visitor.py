@@ -23,6 +23,9 @@ document.addEventListener("securitypolicyviolation", (event) => console.error("v
 """
 
 
+expect.set_options(timeout=SECONDS * 1000)
+
+
 @dataclass
 class Visitor:
     """One browser with one page.

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from failed_execution_cleanup.console.pages.rendering import HtmxMissing
 from failed_execution_cleanup.console.serve import CannotListen, serve
@@ -58,6 +59,9 @@ def serve_console(
         found = error.errors(include_url=False, include_input=False)
         places = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in found)
         typer.echo(f"fec: {places}.", err=True)
+        raise typer.Exit(ExitCode.USAGE) from None
+    except SettingsError as error:
+        typer.echo(f"fec: {error}: a list is written as JSON, such as '[\"192.0.2.1\"]'.", err=True)
         raise typer.Exit(ExitCode.USAGE) from None
     configure_logging(settings.log_format, settings.log_level)
     try:

@@ -71,3 +71,10 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
         code, output = run("--kubeconfig", str(kubeconfig), "--port", str(taken.getsockname()[1]))
     assert code == 2
     assert "cannot listen on 127.0.0.1" in output
+
+
+def test_a_list_that_is_no_json_is_told_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEC_CONSOLE_TRUSTED_PROXIES", "192.0.2.1")
+    done = CliRunner().invoke(app)
+    assert (done.exit_code, "trusted_proxies" in done.output) == (ExitCode.USAGE, True)
+    assert "Traceback" not in done.output

@@ -254,6 +254,28 @@ class ThousandVMs(Surveys):
         return Survey(appliance.metadata.name, at, contexts, {f"ctx-{n}": seen for n in range(0, 1000, 100)})
 
 
+RUNBOOKS: Final = Path(__file__).parents[3] / "docs/runbooks"
+LINKED: Final = [
+    (page.stem, address)
+    for page in sorted(RUNBOOKS.glob("FailedExecutionCleanup*.md"))
+    for address in re.findall(r"In the \[console\]\(../console.md\): `(/[^`]*)`", page.read_text())
+]
+
+
+def test_runbooks_lead_to_the_console() -> None:
+    assert len(LINKED) == 7, "all but that of an operator that is down"
+
+
+@pytest.mark.parametrize(("page", "address"), LINKED)
+async def test_the_address_in_a_runbook_is_a_page(page: str, address: str) -> None:
+    cluster = ConsoleCluster()
+    cluster.put(appliance_body())
+    cluster.secrets["oma-database"] = "sqlite+aiosqlite:////nowhere/oma.db"
+    async with visit(replace(services(cluster), surveys=cast("Surveys", ThousandVMs()))) as http:
+        answer = await http.get(address.replace("<appliance>", "default"))
+    assert answer.status_code == 200, page
+
+
 async def test_a_thousand_vms_are_one_page_after_the_other() -> None:
     cluster = ConsoleCluster()
     cluster.put(appliance_body())
