@@ -99,6 +99,8 @@ def _become(module: str, arguments: Sequence[str], log: Path, env: Mapping[str, 
     asking = multiprocessing.parent_process()
     if asking is None or not asking.is_alive():
         os._exit(1)
+    # Each child has the end of the pipe that keeps the process it was forked from alive, although only the first one to ask should.
+    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]  # noqa: SLF001
     os.setpgid(0, 0)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (sys.stdout.fileno(), sys.stderr.fileno()):
