@@ -25,6 +25,9 @@ pytestmark = pytest.mark.timeout(1800)
 PACED_BY_THE_CLOCK = ("kubernetes lease renewed", "kubernetes status of cleanup", "database heartbeat")
 """A run that was quicker than the reference run may come to its end before such a call."""
 
+JOBS = "4"
+"""Points at once; more of them starve whatever else is tested at the same time."""
+
 Verdicts = list[dict[str, Any]]
 
 
@@ -32,7 +35,7 @@ Verdicts = list[dict[str, Any]]
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Verdicts:
     """What became of each point; played in a process without threads, which points can be forked from."""
     results: Path = tmp_path_factory.mktemp("crash") / "results.json"
-    command = [sys.executable, "-m", "tests.crash.full", "--kinds", "--results", str(results)]
+    command = [sys.executable, "-m", "tests.crash.full", "--kinds", "--jobs", JOBS, "--results", str(results)]
     path = os.pathsep.join(str(ROOT / part) for part in ("operator", "simulators", "."))
     subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, check=False)
     assert results.exists(), "the points could not be played: see the output above"

@@ -56,7 +56,8 @@ def test_start_up_with_ten_thousand_finished_resources(
     before = calls(control_plane)
 
     stand.preloaded = False
-    operator = stand.start_operator()
+    # A busy machine takes its time for pages of 500; what is counted here is not how often it is asked again.
+    operator = stand.start_operator(FEC_HTTP_TIMEOUT_SECONDS="60", FEC_LEASE_SECONDS="300")
     stand.wait_until(
         lambda: [claim.finished for claim in claims(stand)] == [True, True],
         seconds=400,

@@ -42,7 +42,7 @@ NO_EFFECT: Final = frozenset({"revert-failed"})
 """What the journal notes although nothing was brought about."""
 SIDE_BY_SIDE: Final = 8
 """Trials mostly wait for each other's quiet times: this many keep one core busy."""
-PATIENCE_SECONDS: Final = 150.0
+PATIENCE_SECONDS: Final = 300.0
 LONGEST_PAUSE_SECONDS: Final = 3.2
 """Longer than anything here asks for; what takes minutes in production is not waited for."""
 
