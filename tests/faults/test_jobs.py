@@ -11,19 +11,7 @@ from typing import Any, Final
 import pytest
 
 from appliance_simulator.faults import FaultKind
-from tests.faults.trials import (
-    DISKS,
-    PATIENCE_SECONDS,
-    ROWS,
-    Trial,
-    beside,
-    drive,
-    executed_twice,
-    fault,
-    findings,
-    lost,
-    until,
-)
+from tests.faults.trials import DISKS, ROWS, Trial, beside, drive, executed_twice, fault, findings, lost, until
 from tests.matrix.stage import Stage, staged
 
 pytestmark = pytest.mark.timeout(400)
@@ -117,7 +105,7 @@ async def released(stage: Stage) -> AsyncIterator[None]:
 
     async def release() -> None:
         jobs = stage.appliance.jobs
-        await until(lambda: jobs.hanging, seconds=PATIENCE_SECONDS, what="a job hangs")
+        await until(lambda: jobs.hanging, what="a job hangs")
         await asyncio.sleep(2)
         jobs.release_hanging()
 

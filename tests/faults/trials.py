@@ -125,7 +125,7 @@ async def beside(work: Awaitable[None]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(reached: Callable[[], object], *, seconds: float = 60.0, what: str) -> None:
+async def until(reached: Callable[[], object], *, seconds: float = PATIENCE_SECONDS, what: str) -> None:
     """Wait for something that the simulator tells nobody.
 
     Raises:
