@@ -42,7 +42,7 @@ SETTINGS: Final = Settings(
     retry=timedelta(seconds=0.1),
 )
 """Times of the appliance under test: what takes minutes in production takes a moment."""
-LIMITS: Final = Limits(http_seconds=2.0, expiry_seconds=6.0)
+LIMITS: Final = Limits(http_seconds=5.0, expiry_seconds=6.0)
 WORK_SECONDS: Final = {
     "detachVolume": 0.03,
     "attachVolume": 0.03,
