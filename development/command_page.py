@@ -14,6 +14,7 @@ from typing import Any, Final, get_args
 import typer.main
 
 from development.generated_file import write_or_check
+from development.markdown import cell, paragraphs
 from failed_execution_cleanup.cli import app
 from failed_execution_cleanup.exit_codes import ExitCode
 
@@ -58,11 +59,11 @@ def _command(command: Any, path: str) -> Iterator[str]:
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     options = [each for each in command.params if each.param_type_name == "option" and each.name != "help"]
     usage = " ".join((path, *(_placeholder(argument) for argument in arguments), "[OPTIONS]"))
-    yield f"\n## {path}\n\n```\n{usage}\n```\n\n{_paragraphs(command.help)}\n"
+    yield f"\n## {path}\n\n```\n{usage}\n```\n\n{paragraphs(command.help)}\n"
     rows = [(f"`{_placeholder(argument)}`", argument.help or "") for argument in arguments]
     rows += [(_names(option), option.help or "") for option in options]
     yield "\n| | |\n|---|---|\n"
-    yield from (f"| {left} | {_cell(right)} |\n" for left, right in rows)
+    yield from (f"| {left} | {cell(right)} |\n" for left, right in rows)
 
 
 def _placeholder(argument: Any) -> str:
@@ -73,7 +74,7 @@ def _placeholder(argument: Any) -> str:
 def _names(option: Any) -> str:
     names = [*option.opts, *option.secondary_opts]
     value = "" if option.is_flag else f" {_value(option)}"
-    return _cell(", ".join(f"`{name}{value}`" for name in sorted(names, key=len)))
+    return cell(", ".join(f"`{name}{value}`" for name in sorted(names, key=len)))
 
 
 def _value(option: Any) -> str:
@@ -84,14 +85,6 @@ def _value(option: Any) -> str:
     if issubclass(kind, Enum):
         return "|".join(str(choice.value) for choice in kind)
     return {str: "TEXT", int: "NUMBER", float: "NUMBER", Path: "FILE"}[kind]
-
-
-def _paragraphs(text: str | None) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in (text or "").split("\n\n"))
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 def main() -> int:

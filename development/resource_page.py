@@ -14,6 +14,7 @@ from typing import Any, Final
 import yaml
 
 from development.generated_file import write_or_check
+from development.markdown import cell, paragraphs
 from failed_execution_cleanup.resources import identifiers
 from failed_execution_cleanup.resources.reasons import ConditionType
 
@@ -86,10 +87,10 @@ def _kind(spec: Mapping[str, Any]) -> Iterator[str]:
     schema = version["schema"]["openAPIV3Schema"]
     names = spec["names"]
     short = "".join(f", short name `{name}`" for name in names.get("shortNames", ()))
-    yield f"\n## {names['kind']}\n\n{_paragraphs(schema['description'])}\n"
+    yield f"\n## {names['kind']}\n\n{paragraphs(schema['description'])}\n"
     yield f"\n{spec['scope']}; `{names['plural']}`{short}, category {', '.join(f'`{name}`' for name in names['categories'])}.\n"
     for part in ("spec", "status"):
-        yield f"\n### {names['kind']} {part}\n\n{_paragraphs(schema['properties'][part]['description'])}\n"
+        yield f"\n### {names['kind']} {part}\n\n{paragraphs(schema['properties'][part]['description'])}\n"
         yield "\n| field | value | meaning |\n|---|---|---|\n"
         yield from _fields(schema["properties"][part], part)
         rules = list(_rules(schema["properties"][part], part))
@@ -108,7 +109,7 @@ def _fields(schema: Mapping[str, Any], path: str) -> Iterator[str]:
         if "description" not in field:
             raise ValueError(f"{here} has no description")
         shown = f"**`{here}`**" if name in schema.get("required", ()) else f"`{here}`"
-        yield f"| {shown} | {_value(field)} | {_cell(field['description'])} |\n"
+        yield f"| {shown} | {_value(field)} | {cell(field['description'])} |\n"
         yield from _fields(field, here)
         yield from _fields(field.get("items", {}), f"{here}[]")
 
@@ -137,14 +138,6 @@ def _rules(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
     for name, field in schema.get("properties", {}).items():
         yield from _rules(field, f"{path}.{name}")
         yield from _rules(field.get("items", {}), f"{path}.{name}[]")
-
-
-def _paragraphs(text: str) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from development.generated_file import write_or_check
+from development.markdown import cell
 from failed_execution_cleanup.access.claim_settings import ClaimSettings
 from failed_execution_cleanup.console.settings import ConsoleSettings
 from failed_execution_cleanup.controller.settings import OperatorSettings
@@ -93,7 +94,7 @@ def _rows(settings: type[BaseSettings]) -> Iterator[tuple[str, str]]:
     for variable, field in variables(settings).items():
         if not field.description:
             raise ValueError(f"{settings.__name__}: {variable} has no description")
-        meaning = " ".join(field.description.split()).replace("|", "\\|")
+        meaning = cell(field.description)
         yield variable, f"| `{variable}` | {_value(field)} | {_default(field)} | {meaning} |\n"
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from development.control_plane import ControlPlane, KubectlError
+from development.control_plane import ControlPlane, KubectlError, namespace_with_account
 from development.preloaded import start_program
 from development.processes import Process
 
@@ -422,13 +422,6 @@ class Stand:
     def _get(self, path: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.simulator.get(f"{self.address['control_url']}/control/{path}").json()
         return answer
-
-
-def namespace_with_account(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A namespace and its `default` service account, which no controller makes here."""
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
-    return namespace, account
 
 
 def objects_of(built: Mapping[str, Any]) -> set[str]:

@@ -6,6 +6,6 @@ With no controller-manager, nothing happens that a controller would do: a new na
 account, a deleted namespace stays `Terminating`, owner references collect no garbage, pods are never scheduled.
 """
 
-from development.control_plane.server import ControlPlane, KubectlError
+from development.control_plane.server import ControlPlane, KubectlError, namespace_with_account
 
-__all__ = ["ControlPlane", "KubectlError"]
+__all__ = ["ControlPlane", "KubectlError", "namespace_with_account"]

@@ -9,9 +9,10 @@ import ssl
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
+import yaml
 
 from development.control_plane.binaries import find_binaries
 from development.control_plane.certificates import CertificateAuthority, Credential, write_private_key
@@ -162,8 +163,7 @@ class ControlPlane:
         Raises:
             KubectlError: When it exists already.
         """
-        self.kubectl("create", "namespace", name)
-        self.kubectl("create", "serviceaccount", "default", f"--namespace={name}")
+        self.kubectl("create", "-f", "-", input=yaml.safe_dump_all(namespace_with_account(name)))
 
     def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
         """Return a new kubeconfig with a token of an existing service account, valid for a day.
@@ -279,3 +279,10 @@ class ControlPlane:
         # JSON is YAML; written anew each time, readable for the user alone.
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(config, file, indent=2)
+
+
+def namespace_with_account(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A namespace and its `default` service account, which no controller makes here."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
+    return namespace, account

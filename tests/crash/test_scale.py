@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
-import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import aiohttp
 import psutil
 import pytest
-import yaml
 
+from benchmarks.cluster import administrator, collection, create_finished
 from development.control_plane import ControlPlane
 from development.processes import Process
 from development.stand import Stand
@@ -26,7 +23,6 @@ pytestmark = pytest.mark.timeout(1200)
 
 FINISHED = 2_000
 PAGE = 500
-AT_ONCE = 16
 RESIDENT_LIMIT = 250 * 2**20
 _CALL = re.compile(
     r'apiserver_request_total\{(?P<labels>[^}]*resource="failedexecutioncleanups"[^}]*)\} (?P<count>\S+)'
@@ -48,7 +44,8 @@ def test_start_up_with_thousands_of_finished_resources(
 ) -> None:
     stand = start_stand("sqlite")
     template = finished_cleanup(stand)
-    asyncio.run(create_finished(control_plane, template))
+    names = [f"finished-{number}" for number in range(FINISHED)]
+    asyncio.run(create_finished(control_plane, stand.namespace, template, names))
     record_property("figure", f"{FINISHED} finished resources of {len(json.dumps(template))} bytes each")
     stand.build("F11", "unfinished", disks=3)
     stand.apply_cleanup("unfinished", "unfinished")
@@ -90,28 +87,9 @@ def finished_cleanup(stand: Stand) -> Body:
     return stand.cleanup("pgtest1")
 
 
-async def create_finished(control_plane: ControlPlane, template: Mapping[str, Any]) -> None:
-    """Create resources with the spec and the status of a finished one."""
-    numbers: Iterator[int] = iter(range(FINISHED))
-    path = f"/apis/failover.ossea.io/v1alpha1/namespaces/{template['metadata']['namespace']}/failedexecutioncleanups"
-
-    async def create(session: aiohttp.ClientSession) -> None:
-        for number in numbers:
-            body = {key: template[key] for key in ("apiVersion", "kind", "spec")}
-            body["metadata"] = {"name": f"finished-{number}"}
-            async with session.post(path, json=body) as answer:
-                stored = await answer.json()
-            async with session.put(f"{path}/finished-{number}/status", json={**stored, "status": template["status"]}):
-                pass
-
-    async with administrator(control_plane) as session, asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(create(session))
-
-
 async def resource_versions(control_plane: ControlPlane, namespace: str) -> dict[str, str]:
     """Resource version of every cleanup, by name."""
-    path = f"/apis/failover.ossea.io/v1alpha1/namespaces/{namespace}/failedexecutioncleanups"
+    path = collection(namespace)
     versions: dict[str, str] = {}
     parameters = {"limit": str(PAGE)}
     async with administrator(control_plane) as session:
@@ -122,20 +100,6 @@ async def resource_versions(control_plane: ControlPlane, namespace: str) -> dict
             if not page["metadata"].get("continue"):
                 return versions
             parameters["continue"] = page["metadata"]["continue"]
-
-
-@contextlib.asynccontextmanager
-async def administrator(control_plane: ControlPlane) -> AsyncIterator[aiohttp.ClientSession]:
-    """A quick client with the administrator's certificate."""
-    config = yaml.safe_load(control_plane.admin_kubeconfig.read_text())
-    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    context = ssl.create_default_context(cafile=cluster["certificate-authority"])
-    context.load_cert_chain(user["client-certificate"], user["client-key"])
-    connector = aiohttp.TCPConnector(ssl=context, limit=AT_ONCE)
-    async with aiohttp.ClientSession(control_plane.url, connector=connector, raise_for_status=True) as session:
-        yield session
-    # aiohttp does not wait until TLS connections are closed; its documentation asks callers to.
-    await asyncio.sleep(0.25)
 
 
 def calls(control_plane: ControlPlane) -> Counter[str]:

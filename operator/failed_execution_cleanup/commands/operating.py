@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 from failed_execution_cleanup.commands.output import complain
+from failed_execution_cleanup.commands.settings_told import settings_of
 from failed_execution_cleanup.controller.diagnose import Subject, as_text, collect
 from failed_execution_cleanup.controller.kubernetes_api import Forbidden, KubernetesError
 from failed_execution_cleanup.controller.logs import configure_logging
@@ -32,8 +31,7 @@ def run(
     ] = None,
 ) -> None:
     """Run the operator until SIGTERM; all other settings are environment variables FEC_…."""
-    given = {"kubeconfig": kubeconfig, "namespace": namespace}
-    settings = _settings({name: value for name, value in given.items() if value is not None})
+    settings = _settings(kubeconfig=kubeconfig, namespace=namespace)
     configure_logging(settings.log_format, settings.log_level)
     try:
         code = asyncio.run(run_operator(settings))
@@ -69,7 +67,7 @@ def diagnose(
 
     Secrets and Lease are looked for in the operator's own namespace, FEC_NAMESPACE. What cannot be had is listed under `problems`.
     """
-    settings = _settings({})
+    settings = _settings()
     subject = Subject(
         vm_name=vm,
         appliance=appliance,
@@ -91,17 +89,8 @@ def diagnose(
     typer.echo(f"{output}: {len(bundle['problems'])} problem(s); read it before you hand it on.", err=True)
 
 
-def _settings(given: dict[str, Path | str]) -> OperatorSettings:
-    """The settings of the environment with those of the command line before them; ends the program where one is not allowed."""
-    try:
-        return OperatorSettings.model_validate(OperatorSettings().model_dump() | given)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        wrong = "; ".join(f"FEC_{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in found)
-    except SettingsError as error:
-        wrong = f"{error}: a list is written as JSON, such as '[\"dr\"]'"
-    complain(f"{wrong}.")
-    raise typer.Exit(ExitCode.USAGE)
+def _settings(**given: Path | str | None) -> OperatorSettings:
+    return settings_of(OperatorSettings, given, named=lambda field: f"FEC_{field.upper()}")
 
 
 def _failed(error: KubernetesError) -> ExitCode:

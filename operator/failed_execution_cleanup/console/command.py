@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
+from failed_execution_cleanup.commands.settings_told import settings_of
 from failed_execution_cleanup.console.pages.rendering import HtmxMissing
 from failed_execution_cleanup.console.serve import CannotListen, serve
 from failed_execution_cleanup.console.settings import ConsoleSettings
@@ -51,18 +50,7 @@ def serve_console(
         typer.echo("fec: --appliance-file and --token-file belong together.", err=True)
         raise typer.Exit(ExitCode.USAGE)
     given = {"host": host, "port": port, "kubeconfig": kubeconfig, "namespace": namespace}
-    try:
-        settings = ConsoleSettings.model_validate(
-            ConsoleSettings().model_dump() | {name: value for name, value in given.items() if value is not None}
-        )
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        places = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in found)
-        typer.echo(f"fec: {places}.", err=True)
-        raise typer.Exit(ExitCode.USAGE) from None
-    except SettingsError as error:
-        typer.echo(f"fec: {error}: a list is written as JSON, such as '[\"192.0.2.1\"]'.", err=True)
-        raise typer.Exit(ExitCode.USAGE) from None
+    settings = settings_of(ConsoleSettings, given)
     configure_logging(settings.log_format, settings.log_level)
     try:
         alone = None

@@ -63,6 +63,11 @@ class Outline:
         return self.vm_name == vm_name and self.vcenter_host in (None, vcenter_host)
 
 
+def newest_first(seen: Outline) -> tuple[float, str, str]:
+    """Where a cleanup stands in a list. Unique, so that a page can begin after it."""
+    return -seen.created_at.timestamp(), seen.namespace, seen.name
+
+
 def outline(body: Body) -> Outline:
     """The outline of a stored cleanup."""
     return outline_of(FailedExecutionCleanup.model_validate(body))

@@ -16,8 +16,9 @@ from failed_execution_cleanup.controller.kubernetes_api import KubernetesApi
 from failed_execution_cleanup.recovery.goals import Waiver
 from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup, WaiverGrant
 from failed_execution_cleanup.resources.reasons import Waiver as WaiverReason
+from failed_execution_cleanup.run.order import Order as LocalOrder
 
-__all__ = ["InTheNameOf", "order_for", "place", "waited"]
+__all__ = ["InTheNameOf", "local_order_for", "order_for", "place", "waited"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,25 @@ def order_for(
         note=note,
         requested_by=caller.user.name,
         approved_plan=approved_plan,
+    )
+
+
+def local_order_for(
+    vm: ProtectedVM,
+    job_id: str | None,
+    *,
+    waivers: Iterable[Waiver] = (),
+    note: str | None = None,
+    approved_plan: str | None = None,
+) -> LocalOrder:
+    """The same where this process cleans up itself."""
+    return LocalOrder(
+        vm.context.vm_name,
+        vcenter_host=vm.context.vcenter_host or None,
+        job_id=job_id,
+        waivers=frozenset(waivers),
+        approved_plan=approved_plan,
+        note=note,
     )
 
 

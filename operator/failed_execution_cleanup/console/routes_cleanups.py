@@ -22,7 +22,7 @@ from failed_execution_cleanup.console.answers import (
     WaiverRequest,
 )
 from failed_execution_cleanup.console.identity import Caller
-from failed_execution_cleanup.console.outlines import Outline
+from failed_execution_cleanup.console.outlines import newest_first
 from failed_execution_cleanup.console.paging import page
 from failed_execution_cleanup.console.placing import InTheNameOf
 from failed_execution_cleanup.console.problems import NoCluster, problem_of
@@ -102,7 +102,7 @@ async def cleanups(
         for each in await services.visible_cleanups(caller, namespace)
         if state in (None, each.state) and appliance in (None, each.appliance) and wanted in each.vm_name.casefold()
     ]
-    part = page(sorted(fitting, key=_age), _age, limit=limit, cursor=cursor)
+    part = page(sorted(fitting, key=newest_first), newest_first, limit=limit, cursor=cursor)
     return CleanupsAnswer(
         items=tuple(OutlineAnswer.of(each) for each in part.items), total=len(fitting), next=part.cursor
     )
@@ -237,7 +237,3 @@ def _changed(services: Offered, stored: FailedExecutionCleanup) -> CleanupAnswer
     """The answer after a change; lists show it at once."""
     services.lists.forget()
     return CleanupAnswer.of_resource(stored)
-
-
-def _age(seen: Outline) -> tuple[float, str, str]:
-    return -seen.created_at.timestamp(), seen.namespace, seen.name

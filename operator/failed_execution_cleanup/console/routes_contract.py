@@ -20,7 +20,7 @@ from failed_execution_cleanup.console.answers import (
 )
 from failed_execution_cleanup.console.catalogue import ProtectedVM
 from failed_execution_cleanup.console.identity import Caller
-from failed_execution_cleanup.console.placing import order_for, place, waited
+from failed_execution_cleanup.console.placing import local_order_for, order_for, place, waited
 from failed_execution_cleanup.console.problems import NoCluster, Problem, of_ending, problem_of
 from failed_execution_cleanup.console.requests import (
     PREFIX,
@@ -38,7 +38,6 @@ from failed_execution_cleanup.console.requests import (
 from failed_execution_cleanup.console.services import Services
 from failed_execution_cleanup.recovery.goals import Waiver
 from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup
-from failed_execution_cleanup.run.order import Order as LocalOrder
 
 router = APIRouter(prefix=PREFIX, tags=["failover"])
 
@@ -120,14 +119,8 @@ async def _by_this_process(
     """The same without a cluster: there is no status to look at, so every answer is that of the end."""
     if services.runs is None:
         raise NoCluster
-    order = LocalOrder(
-        found.context.vm_name,
-        vcenter_host=found.context.vcenter_host or None,
-        job_id=job_id,
-        waivers=frozenset(Waiver(each.reason.value, each.object) for each in asked.waive),
-        approved_plan=asked.plan_hash,
-        note=asked.note,
-    )
+    waivers = (Waiver(each.reason.value, each.object) for each in asked.waive)
+    order = local_order_for(found, job_id, waivers=waivers, note=asked.note, approved_plan=asked.plan_hash)
     seconds = prefer.wait_seconds if prefer.wait_seconds is not None else services.settings.wait_seconds
     with services.limits.open_for(caller.user.name), services.metrics.waiting():
         async with while_connected(request, services.leaving) as gone:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from failed_execution_cleanup.client import EndingState
 from failed_execution_cleanup.console.cards import Card, CardState, matching
 from failed_execution_cleanup.console.outlines import AT_WORK, Outline
+from failed_execution_cleanup.console.pages.addresses import address, digest
 from failed_execution_cleanup.console.pages.wording import CARD_STATES, ENDINGS, in_words
 from failed_execution_cleanup.console.paging import page
 
@@ -31,8 +31,6 @@ __all__ = [
 PAGE_SIZE: Final = 48
 """Cards of a page: whole rows of two, three and four."""
 
-_DIGITS: Final = 10
-
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -48,20 +46,18 @@ class Filter:
     cursor: str | None = None
 
     def query(self, **other: str) -> dict[str, str]:
-        """It as a query, with other values for some names; an empty one is left out."""
-        asked = {
+        """It as a query, with other values for some names; an empty one says nothing."""
+        return {
             "state": self.state.value if self.state is not None else "",
             "q": self.text,
             "appliance": self.appliance or "",
             "cursor": self.cursor or "",
             **other,
         }
-        return {key: value for key, value in asked.items() if value}
 
     def address(self, **other: str) -> str:
         """The list with it."""
-        query = urlencode(self.query(**other))
-        return f"/vms?{query}" if query else "/vms"
+        return address("/vms", self.query(**other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +159,7 @@ class VMList:
 
 def card_id(appliance: str, context_id: str) -> str:
     """The id of a card's element."""
-    return "vm-" + hashlib.sha256(f"{appliance}/{context_id}".encode()).hexdigest()[:_DIGITS]
+    return f"vm-{digest(f'{appliance}/{context_id}')}"
 
 
 def card_view(card: Card, cleanable: Collection[str]) -> CardView:

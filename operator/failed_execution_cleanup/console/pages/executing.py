@@ -8,11 +8,10 @@ from failed_execution_cleanup.console.catalogue import ProtectedVM
 from failed_execution_cleanup.console.identity import Caller
 from failed_execution_cleanup.console.pages.cards_view import cleanup_address, vm_address
 from failed_execution_cleanup.console.pages.dialog_view import Posted
-from failed_execution_cleanup.console.placing import order_for, place
+from failed_execution_cleanup.console.placing import local_order_for, order_for, place
 from failed_execution_cleanup.console.plans import Plan
 from failed_execution_cleanup.console.problems import NoCluster
 from failed_execution_cleanup.console.services import Services
-from failed_execution_cleanup.run.order import Order as LocalOrder
 
 __all__ = ["execute"]
 
@@ -52,14 +51,8 @@ async def _by_this_process(
 ) -> str:
     if services.runs is None:
         raise NoCluster
-    order = LocalOrder(
-        vm.context.vm_name,
-        vcenter_host=vm.context.vcenter_host or None,
-        job_id=plan.job.id if plan.job is not None else None,
-        waivers=posted.waivers,
-        approved_plan=plan.digest,
-        note=note,
-    )
+    job_id = plan.job.id if plan.job is not None else None
+    order = local_order_for(vm, job_id, waivers=posted.waivers, note=note, approved_plan=plan.digest)
     # Nobody waits: it goes on in this process, and the card shows how it goes.
     await services.runs.cleaned(vm.appliance, vm.context.context_id, order, caller, 0.0, asyncio.Event())
     return vm_address(plan.appliance, vm.context.context_id)

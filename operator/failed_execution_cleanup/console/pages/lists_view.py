@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlencode
 
 from failed_execution_cleanup.client import EndingState
-from failed_execution_cleanup.console.outlines import AT_WORK, Outline
+from failed_execution_cleanup.console.outlines import AT_WORK, Outline, newest_first
+from failed_execution_cleanup.console.pages.addresses import address, digest
 from failed_execution_cleanup.console.pages.cards_view import StateChoice, cleanup_address
 from failed_execution_cleanup.console.pages.wording import ENDINGS, in_words
 from failed_execution_cleanup.console.paging import page
@@ -30,7 +29,6 @@ __all__ = [
 ]
 
 PAGE_SIZE: Final = 50
-_DIGITS: Final = 10
 _PARTS: Final = {
     ConditionType.READY: "Appliance",
     ConditionType.DATABASE_REACHABLE: "OMA database",
@@ -56,8 +54,8 @@ class CleanupFilter:
     cursor: str | None = None
 
     def query(self, **other: str) -> dict[str, str]:
-        """It as a query, with other values for some names; an empty one is left out."""
-        asked = {
+        """It as a query, with other values for some names; an empty one says nothing."""
+        return {
             "state": self.state.value if self.state is not None else "",
             "q": self.text,
             "appliance": self.appliance or "",
@@ -65,12 +63,10 @@ class CleanupFilter:
             "cursor": self.cursor or "",
             **other,
         }
-        return {key: value for key, value in asked.items() if value}
 
     def address(self, **other: str) -> str:
         """The list with it."""
-        query = urlencode(self.query(**other))
-        return f"/history?{query}" if query else "/history"
+        return address("/history", self.query(**other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +172,8 @@ def cleanup_list(every: Sequence[Outline], wanted: CleanupFilter) -> CleanupList
         and (not wanted.only or f"{each.namespace}/{each.name}" in wanted.only)
     ]
     counts = Counter(each.state for each in named)
-    fitting = sorted((each for each in named if wanted.state in (None, each.state)), key=_age)
-    part = page(fitting, _age, limit=PAGE_SIZE, cursor=wanted.cursor)
+    fitting = sorted((each for each in named if wanted.state in (None, each.state)), key=newest_first)
+    part = page(fitting, newest_first, limit=PAGE_SIZE, cursor=wanted.cursor)
     return CleanupList(
         rows=tuple(_row(each) for each in part.items),
         choices=(
@@ -208,7 +204,7 @@ def appliance_view(appliance: Appliance, cleanups: Iterable[Outline]) -> Applian
         "OSSEA": versions.ossea if versions is not None else None,
     }
     return ApplianceView(
-        id=_id("appliance", name),
+        id=f"appliance-{digest(name)}",
         name=name,
         healths=tuple(_health(appliance, type_, words) for type_, words in _PARTS.items()),
         stuck=status.stuck_vms,
@@ -234,7 +230,7 @@ def _health(appliance: Appliance, type_: ConditionType, words: str) -> Health:
 def _row(seen: Outline) -> CleanupRow:
     working = seen.state is EndingState.WORKING
     return CleanupRow(
-        id=_id("cleanup", f"{seen.namespace}/{seen.name}"),
+        id=f"cleanup-{digest(f'{seen.namespace}/{seen.name}')}",
         href=cleanup_address(seen.namespace, seen.name),
         vm_name=seen.vm_name,
         appliance=seen.appliance,
@@ -249,11 +245,3 @@ def _row(seen: Outline) -> CleanupRow:
         created_at=seen.created_at,
         completed_at=seen.completed_at,
     )
-
-
-def _age(seen: Outline) -> tuple[float, str, str]:
-    return -seen.created_at.timestamp(), seen.namespace, seen.name
-
-
-def _id(kind: str, of: str) -> str:
-    return f"{kind}-{hashlib.sha256(of.encode()).hexdigest()[:_DIGITS]}"

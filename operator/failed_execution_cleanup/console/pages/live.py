@@ -7,19 +7,18 @@ kept here between two questions, so it does not matter which replica is asked, o
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from failed_execution_cleanup.console.pages.addresses import DIGITS, address, digest
+
 __all__ = ["Live", "Part", "changed", "seen_parts"]
 
-_SEEN: Final = re.compile(r"(?P<id>[a-z][-a-z0-9]{0,40})\.(?P<digest>[0-9a-f]{10})")
-_DIGITS: Final = 10
+_SEEN: Final = re.compile(rf"(?P<id>[a-z][-a-z0-9]{{0,40}})\.(?P<digest>[0-9a-f]{{{DIGITS}}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Part:
     @property
     def digest(self) -> str:
         """Tells this content from any other."""
-        return hashlib.sha256(self.html.encode()).hexdigest()[:_DIGITS]
+        return digest(self.html)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +57,7 @@ class Live:
     @property
     def address(self) -> str:
         """Path and query of the next question."""
-        seen = ",".join(f"{part.id}.{part.digest}" for part in self.parts)
-        asked = {key: value for key, value in self.query.items() if value}
-        return f"{self.path}?{urlencode({**asked, 'seen': seen})}"
+        return address(self.path, {**self.query, "seen": ",".join(f"{part.id}.{part.digest}" for part in self.parts)})
 
 
 def seen_parts(text: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from failed_execution_cleanup.console.access_review import see_plans, use_applia
 from failed_execution_cleanup.console.cards import Card, CardState
 from failed_execution_cleanup.console.catalogue import UnknownVM
 from failed_execution_cleanup.console.identity import Caller
-from failed_execution_cleanup.console.pages.cards_view import Filter, VMList, card_id, card_view, vm_list
+from failed_execution_cleanup.console.pages.cards_view import CardView, Filter, VMList, card_id, card_view, vm_list
 from failed_execution_cleanup.console.pages.dialog_view import DialogView, Posted
 from failed_execution_cleanup.console.pages.executing import execute
 from failed_execution_cleanup.console.pages.lists_view import CleanupFilter, cleanup_list
@@ -124,7 +124,7 @@ async def live_vm(
     request: Request, services: Offered, caller: Looking, appliance: Appliance, context_id: ContextID, seen: Seen = ""
 ) -> Response:
     """What changed on the page of a VM."""
-    live = await _live_vm(request, services, caller, appliance, context_id)
+    _, live = await _live_vm(request, services, caller, appliance, context_id)
     return live_answer(live, seen_parts(seen))
 
 
@@ -208,7 +208,9 @@ async def _card(services: Services, caller: Caller, appliance: str, context_id: 
     return card, found
 
 
-async def _live_vm(request: Request, services: Services, caller: Caller, appliance: str, context_id: str) -> Live:
+async def _live_vm(
+    request: Request, services: Services, caller: Caller, appliance: str, context_id: str
+) -> tuple[CardView, Live]:
     card, found = await _card(services, caller, appliance, context_id)
     view = card_view(card, found.cleanable)
     wanted = CleanupFilter(appliance=appliance)
@@ -217,7 +219,7 @@ async def _live_vm(request: Request, services: Services, caller: Caller, applian
         part(request, view.id, "parts/card.html", card=view),
         part(request, "cleanups", "parts/vm_cleanups.html", shown=cleanup_list(ours, wanted)),
     )
-    return Live(f"/live{view.href}", {}, _SECONDS, parts)
+    return view, Live(f"/live{view.href}", {}, _SECONDS, parts)
 
 
 async def _vm_page(
@@ -230,7 +232,5 @@ async def _vm_page(
     *,
     status: int = 200,
 ) -> Response:
-    card, found = await _card(services, caller, appliance, context_id)
-    live = await _live_vm(request, services, caller, appliance, context_id)
-    view = card_view(card, found.cleanable)
+    view, live = await _live_vm(request, services, caller, appliance, context_id)
     return page(request, "vm.html", status=status, live=live, parts=joined(live.parts), card=view, dialog=dialog)
