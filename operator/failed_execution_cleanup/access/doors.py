@@ -10,8 +10,9 @@ import base64
 import binascii
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pydantic import SecretStr
 
@@ -20,10 +21,14 @@ from failed_execution_cleanup.appliance.calls import CallListener, DoorsListener
 from failed_execution_cleanup.appliance.database import OMADatabase, OSSEAConfig
 from failed_execution_cleanup.appliance.doors import Doors
 from failed_execution_cleanup.appliance.errors import BadCredentials, Refused, Untrusted
-from failed_execution_cleanup.appliance.ossea import OSSEAClient
+from failed_execution_cleanup.appliance.ossea import OSSEAClient, OSSEAReads
 from failed_execution_cleanup.appliance.rate_limit import RateLimit
-from failed_execution_cleanup.appliance.volume_daemon import VolumeDaemonClient
+from failed_execution_cleanup.appliance.shared_read import SharedRead
+from failed_execution_cleanup.appliance.volume_daemon import Operation, VolumeDaemonClient
 from failed_execution_cleanup.resources.appliance import Appliance, ApplianceSpec, SecretKeyReference
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Inconsistent(Refused):
@@ -32,13 +37,20 @@ class Inconsistent(Refused):
 
 @dataclass(slots=True)
 class _Shared:
-    """What all runs on one appliance share, whatever its addresses become."""
+    """What all runs on one appliance share, whatever its addresses become.
+
+    Attributes:
+        ossea_reads: by address and key, because another account may see other things.
+        operations: by address.
+    """
 
     per_second: int
     ossea_rate: RateLimit
     daemon_rate: RateLimit
     parallel: int
     reverts: asyncio.Semaphore
+    ossea_reads: dict[tuple[str, str], OSSEAReads] = field(default_factory=dict)
+    operations: dict[str, SharedRead[tuple[Operation, ...]]] = field(default_factory=dict)
 
 
 class DoorOpener:
@@ -75,10 +87,12 @@ class DoorOpener:
 
     def daemon(self, appliance: Appliance) -> VolumeDaemonClient:
         """A client of the Volume Daemon; nothing is sent."""
+        shared, url = self._shared_of(appliance), appliance.spec.volume_daemon.url
         return VolumeDaemonClient(
-            appliance.spec.volume_daemon.url,
-            limiter=self._shared_of(appliance).daemon_rate,
+            url,
+            limiter=shared.daemon_rate,
             timeout_seconds=self._http_timeout_seconds,
+            recent=_only(shared.operations, url, SharedRead),
             heard=self._heard(appliance),
         )
 
@@ -122,11 +136,13 @@ class DoorOpener:
             url = url or config.api_url
             api_key = api_key or config.api_key.get_secret_value()
             secret_key = secret_key or config.secret_key.get_secret_value()
+        shared = self._shared_of(appliance)
         async with OSSEAClient(
             url,
             api_key,
             secret_key,
-            limiter=self._shared_of(appliance).ossea_rate,
+            limiter=shared.ossea_rate,
+            shared=_only(shared.ossea_reads, (url, api_key), OSSEAReads),
             timeout_seconds=self._http_timeout_seconds,
             verify=self._verification(spec),
             heard=self._heard(appliance),
@@ -213,3 +229,11 @@ class DoorOpener:
             )
             self._shared[appliance.metadata.uid] = shared
         return shared
+
+
+def _only(kept: dict[K, V], key: K, make: Callable[[], V]) -> V:
+    """What is kept for the key; what was kept for another one is given up."""
+    if key not in kept:
+        kept.clear()
+        kept[key] = make()
+    return kept[key]

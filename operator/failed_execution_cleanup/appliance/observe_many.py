@@ -6,23 +6,13 @@ long list lacks. The Volume Daemon is not asked: what it believes is in its tabl
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from failed_execution_cleanup.appliance.database import ContextRecords, RecordSet, UnexpectedRow
-from failed_execution_cleanup.appliance.observe import candidates, together
+from failed_execution_cleanup.appliance.observe import candidates, with_missing
 from failed_execution_cleanup.appliance.ossea import OSSEAClient
-from failed_execution_cleanup.recovery.world import Cloud, CloudSnapshot, CloudVM, CloudVolume, World
-
-
-@dataclass(frozen=True, slots=True)
-class Skyline:
-    """What OSSEA lists of everything: VMs, volumes by id, and snapshots by volume."""
-
-    vms: Mapping[str, CloudVM]
-    volumes: Mapping[str, CloudVolume]
-    snapshots: Mapping[str, tuple[CloudSnapshot, ...]]
+from failed_execution_cleanup.recovery.world import Cloud, CloudVM, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +40,6 @@ class Sight:
     unreadable: Mapping[str, UnexpectedRow]
 
 
-async def list_everything(ossea: OSSEAClient) -> Skyline:
-    """All VMs, volumes and snapshots the account sees, by three lists.
-
-    Raises:
-        NotExecuted, Refused: one could not be read.
-    """
-    async with together() as group:
-        vms = group.create_task(ossea.list_virtual_machines())
-        volumes = group.create_task(ossea.list_volumes())
-        snapshots = group.create_task(ossea.list_snapshots())
-    by_volume: defaultdict[str, list[CloudSnapshot]] = defaultdict(list)
-    for snapshot in snapshots.result():
-        by_volume[snapshot.volume_id].append(snapshot)
-    return Skyline(
-        vms={vm.id: vm for vm in vms.result()},
-        volumes={volume.id: volume for volume in volumes.result()},
-        snapshots={volume_id: tuple(found) for volume_id, found in by_volume.items()},
-    )
-
-
 async def observe_many(ossea: OSSEAClient, read: Callable[[], Awaitable[RecordSet]]) -> Sight:
     """Observe all contexts that `read` reads.
 
@@ -81,16 +51,13 @@ async def observe_many(ossea: OSSEAClient, read: Callable[[], Awaitable[RecordSe
         NotExecuted, Refused: a part could not be read.
     """
     first = await read()
-    skyline = await list_everything(ossea)
-    volumes = dict(skyline.volumes)
-    for volume_id in sorted({v.volume_id for c in first.contexts.values() for v in c.records.volumes} - volumes.keys()):
-        volumes |= {v.id: v for v in await ossea.list_volumes(volume_id=volume_id) if v.id == volume_id}
-    async with together() as group:
-        listed = group.create_task(ossea.list_vm_snapshots())
-        hosts = group.create_task(ossea.list_hosts())
+    skyline = await ossea.skyline()
+    wanted = (volume.volume_id for context in first.contexts.values() for volume in context.records.volumes)
+    volumes = await with_missing(ossea, skyline.volumes, wanted)
+    hosts = await ossea.list_hosts()
     last = await read()
     watched = {id_: candidates(c.records, skyline.vms, volumes) for id_, c in first.contexts.items()}
-    states = {host.id: host.state for host in hosts.result() or ()}
+    states = {host.id: host.state for host in hosts or ()}
     omas = {vm_id for c in first.contexts.values() for vm_id in c.records.oma_vm_ids}
     # Shared by all worlds: thousands of VMs are not copied for each.
     vms = dict(skyline.vms)
@@ -102,7 +69,7 @@ async def observe_many(ossea: OSSEAClient, read: Callable[[], Awaitable[RecordSe
             vms=vms,
             volumes=volumes,
             snapshots={volume_id: skyline.snapshots.get(volume_id, ()) for volume_id in ours},
-            vm_snapshots=tuple(snapshot for snapshot in listed.result() if snapshot.vm_id in watched[id_]),
+            vm_snapshots=tuple(snapshot for snapshot in skyline.vm_snapshots if snapshot.vm_id in watched[id_]),
         )
         return Observed(World(after.records, cloud, before.records), after.memories)
 

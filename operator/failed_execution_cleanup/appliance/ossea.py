@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -31,6 +32,7 @@ from failed_execution_cleanup.appliance.ossea_answers import (
     CapabilityRow,
     HostRow,
     JobRow,
+    PendingJobRow,
     RowT,
     SnapshotRow,
     VMRow,
@@ -43,6 +45,8 @@ from failed_execution_cleanup.appliance.ossea_answers import (
 from failed_execution_cleanup.appliance.ossea_signing import signed
 from failed_execution_cleanup.appliance.polling import poll
 from failed_execution_cleanup.appliance.rate_limit import RateLimit
+from failed_execution_cleanup.appliance.shared_read import SharedRead
+from failed_execution_cleanup.appliance.skyline import Skyline, list_everything
 from failed_execution_cleanup.recovery.world import CloudSnapshot, CloudVM, CloudVolume, VMSnapshot
 
 if TYPE_CHECKING:
@@ -53,6 +57,8 @@ if TYPE_CHECKING:
     from failed_execution_cleanup.appliance.calls import CallListener
 
 _LIST_ATTEMPTS = 3
+_LOOK_WAITS_SECONDS = 0.5
+"""The longest a look at a job steps back behind requests that something waits for."""
 _LONGEST_PAUSE_SECONDS = 60.0
 """The longest the server may silence us at once; the window of its limit is a second (CloudStack facts 1.7)."""
 
@@ -120,6 +126,14 @@ class Capabilities:
     request_interval_seconds: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class OSSEAReads:
+    """Reads that clients of one account make together."""
+
+    skyline: SharedRead[Skyline] = field(default_factory=SharedRead)
+    pending_jobs: SharedRead[frozenset[str]] = field(default_factory=SharedRead)
+
+
 class OSSEAClient:
     """Speaks the CloudStack API for one account.
 
@@ -139,6 +153,7 @@ class OSSEAClient:
         limiter: RateLimit | None = None,
         timeout_seconds: float = 30.0,
         verify: ssl.SSLContext | bool = True,
+        shared: OSSEAReads | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         heard: CallListener | None = None,
     ) -> None:
@@ -152,6 +167,7 @@ class OSSEAClient:
             limiter: entered before every read, and by `turn` for a mutating request; paused when the server asks for it.
             timeout_seconds: limit for one request from connection to last byte.
             verify: how an own client checks certificates; a given `http` brings its own way.
+            shared: what it reads together with other clients of the same account; None: nothing.
             clock: current time with zone, for the expiry of requests.
             heard: hears of every request.
 
@@ -169,6 +185,8 @@ class OSSEAClient:
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._heard = heard
+        self._shared = shared or OSSEAReads()
+        self._may_list_jobs = True
 
     @property
     def url(self) -> str:
@@ -195,6 +213,14 @@ class OSSEAClient:
         """
         async with self._limiter:
             return
+
+    async def skyline(self) -> Skyline:
+        """Everything the account sees, read after this was called, and once for all who ask at the same moment.
+
+        Raises:
+            NotExecuted, Refused: a list could not be read.
+        """
+        return await self._shared.skyline(partial(list_everything, self))
 
     async def list_virtual_machines(self, vm_id: str | None = None) -> tuple[CloudVM, ...]:
         """Every VM the account sees, in the server's order; or the one asked for, if it is seen.
@@ -309,10 +335,15 @@ class OSSEAClient:
             raise
         return _job(job_id, validated(JobRow, body, what=what))
 
+    async def pending_jobs(self) -> frozenset[str]:
+        """Ids of the jobs the account sees at work; one that is not among them has ended, or is not known."""
+        rows = await self._list("listAsyncJobs", "asyncjobs", PendingJobRow)
+        return frozenset(row.id for row in rows)
+
     async def wait_job(
         self, job_id: str, *, deadline_seconds: float | None = None, patience_seconds: float = 300.0
     ) -> AsyncJob:
-        """Follow a job until it ends; looks come after 1 s, growing to every 10 s.
+        """Follow a job until it ends: by the list of pending ones, which serves all that follow jobs; once it is not listed, by its id.
 
         Args:
             job_id: the job.
@@ -328,16 +359,31 @@ class OSSEAClient:
         """
 
         async def look() -> AsyncJob:
+            await self._limiter.spare(at_most_seconds=_LOOK_WAITS_SECONDS)
+            if await self._is_pending(job_id):
+                return AsyncJob(job_id, JobStatus.PENDING)
             return await self.query_job(job_id) or AsyncJob(job_id, JobStatus.VANISHED)
 
         return await poll(
             look,
             final=lambda job: job.final,
-            first_seconds=0.2,
+            first_seconds=0.25,
             longest_seconds=10.0,
             deadline_seconds=deadline_seconds,
             patience_seconds=patience_seconds,
         )
+
+    async def _is_pending(self, job_id: str) -> bool:
+        """Whether the list shows the job at work; a list that cannot be had says nothing, and the job is asked for itself."""
+        if not self._may_list_jobs:
+            return False
+        try:
+            return job_id in await self._shared.pending_jobs(self.pending_jobs)
+        except (BadCredentials, Refused):
+            self._may_list_jobs = False
+        except NotExecuted:
+            pass
+        return False
 
     async def stop_vm(self, vm_id: str, *, forced: bool = False, custom_job_id: str | None = None) -> str:
         """Stop a VM. `forced` may only mark it Stopped while the guest still writes (CloudStack facts 2.10)."""

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import httpx
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from failed_execution_cleanup.appliance.errors import (
     ApplianceError,
@@ -229,6 +229,12 @@ class HostRow(_Row):
     """A row of listHosts."""
 
     state: str = ""
+
+
+class PendingJobRow(_Row):
+    """A row of listAsyncJobs, which shows pending jobs only (CloudStack facts 1.5)."""
+
+    id: Annotated[str, Field(validation_alias="jobid")]
 
 
 class JobRow(_Wire):

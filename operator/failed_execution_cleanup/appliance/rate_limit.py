@@ -44,6 +44,15 @@ class RateLimit:
         """Let nothing pass for so long; a longer pause that runs already stays."""
         self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + seconds)
 
+    async def spare(self, *, at_most_seconds: float) -> None:
+        """Wait until half of the burst could pass at once, or at most so long: what can wait takes no turn from what cannot."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + at_most_seconds
+        while (  # noqa: ASYNC110 (nothing tells when tokens are there but the clock)
+            ready_at := min(max(self._full_at - self._tolerance / 2, self._closed_until), latest)
+        ) > loop.time():
+            await asyncio.sleep(ready_at - loop.time())
+
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         came_at = loop.time()

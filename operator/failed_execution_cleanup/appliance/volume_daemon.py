@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 import httpx
@@ -24,10 +25,11 @@ from failed_execution_cleanup.appliance.http_exchange import (
     usual_authorities,
 )
 from failed_execution_cleanup.appliance.polling import poll
+from failed_execution_cleanup.appliance.rate_limit import RateLimit
+from failed_execution_cleanup.appliance.shared_read import SharedRead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from failed_execution_cleanup.appliance.calls import CallListener
@@ -118,6 +120,11 @@ class Operation:
         return self.status in _FINAL_STATUSES
 
 
+_LOOK_WAITS_SECONDS = 0.5
+"""The longest a look at an operation steps back behind requests that something waits for."""
+_RECENT = 50
+"""Operations of a list: more than are ever at work side by side."""
+
 T = TypeVar("T")
 
 _HEALTH = TypeAdapter(Health)
@@ -139,8 +146,9 @@ class VolumeDaemonClient:
         url: str,
         *,
         http: httpx.AsyncClient | None = None,
-        limiter: AbstractAsyncContextManager[object] | None = None,
+        limiter: RateLimit | None = None,
         timeout_seconds: float = 30.0,
+        recent: SharedRead[tuple[Operation, ...]] | None = None,
         heard: CallListener | None = None,
     ) -> None:
         """Prepare a client; nothing is sent.
@@ -150,6 +158,7 @@ class VolumeDaemonClient:
             http: client to send with; stays open. None: an own one, closed by `aclose`.
             limiter: entered before every read, and by `turn` for a mutating request.
             timeout_seconds: limit for one request from connection to last byte.
+            recent: shares the list of recent operations among the clients that follow one.
             heard: hears of every request.
 
         Raises:
@@ -160,9 +169,10 @@ class VolumeDaemonClient:
         self._base = str(base.copy_with(path=path if path.endswith("/api/v1") else f"{path}/api/v1"))
         self._owns_http = http is None
         self._http = http or httpx.AsyncClient(verify=usual_authorities())
-        self._limiter = limiter or contextlib.nullcontext()
+        self._limiter = limiter or RateLimit(math.inf)
         self._timeout_seconds = timeout_seconds
         self._heard = heard
+        self._recent: SharedRead[tuple[Operation, ...]] = recent or SharedRead()
 
     async def __aenter__(self) -> Self:
         return self
@@ -276,7 +286,7 @@ class VolumeDaemonClient:
         return _read(_EXPORT, await self._post("/exports", what=what, body=body), what=what, mutating=True)
 
     async def wait_operation(self, operation_id: str, *, deadline_seconds: float = 420.0) -> Operation:
-        """Follow an operation until it ends; looks come after 1 s, growing to every 5 s.
+        """Follow an operation until it ends: in the list of recent ones, which serves all that follow one, or by its id.
 
         A look that fails is repeated.
 
@@ -294,7 +304,8 @@ class VolumeDaemonClient:
         """
 
         async def look() -> Operation:
-            operation = await self.operation(operation_id)
+            await self._limiter.spare(at_most_seconds=_LOOK_WAITS_SECONDS)
+            operation = await self._listed(operation_id) or await self.operation(operation_id)
             if operation is None:
                 raise NotFound(
                     f"operation {operation_id} is not known.",
@@ -307,11 +318,19 @@ class VolumeDaemonClient:
         return await poll(
             look,
             final=lambda operation: operation.final,
-            first_seconds=0.2,
+            first_seconds=0.25,
             longest_seconds=5.0,
             deadline_seconds=deadline_seconds,
             patience_seconds=math.inf,
         )
+
+    async def _listed(self, operation_id: str) -> Operation | None:
+        """An operation as the list of recent ones shows it; None where it does not, or cannot be had."""
+        try:
+            recent = await self._recent(partial(self.operations, limit=_RECENT))
+        except (NotExecuted, Refused):
+            return None
+        return next((operation for operation in recent if operation.id == operation_id), None)
 
     async def _get(
         self, path: str, object_id: str = "", *, what: str, query: Mapping[str, str] | None = None

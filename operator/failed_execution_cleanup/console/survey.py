@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from failed_execution_cleanup.access.doors import DoorOpener
 from failed_execution_cleanup.appliance.database import ContextOutline, OMADatabase
 from failed_execution_cleanup.appliance.errors import ApplianceError
-from failed_execution_cleanup.appliance.observe_many import Observed, Sight, list_everything, observe_many
+from failed_execution_cleanup.appliance.observe_many import Observed, Sight, observe_many
 from failed_execution_cleanup.appliance.ossea import OSSEAClient
 from failed_execution_cleanup.console.judging import settings_for
 from failed_execution_cleanup.controller.kubernetes_api import KubernetesError
@@ -94,7 +94,7 @@ async def survey(appliance: str, database: OMADatabase, ossea: OSSEAClient, sett
         ApplianceError: a part could not be read.
     """
     overview = await database.overview(volumes=False)
-    suspects = maybe_stuck(overview, await list_everything(ossea))
+    suspects = maybe_stuck(overview, await ossea.skyline())
     sight = Sight({}, {})
     if suspects:
         sight = await observe_many(ossea, lambda: database.read_many(suspects))

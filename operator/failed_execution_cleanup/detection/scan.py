@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from failed_execution_cleanup.appliance.database import OMADatabase, Overview
 from failed_execution_cleanup.appliance.errors import Refused
-from failed_execution_cleanup.appliance.observe_many import Sight, Skyline, list_everything, observe_many
+from failed_execution_cleanup.appliance.observe_many import Sight, observe_many
 from failed_execution_cleanup.appliance.ossea import OSSEAClient
+from failed_execution_cleanup.appliance.skyline import Skyline
 from failed_execution_cleanup.detection.drift import Drift, FinishedCleanup, drift_of
 from failed_execution_cleanup.detection.stuck import StuckFailover, Unsettled, stuck_failover
 from failed_execution_cleanup.detection.suspicion import maybe_drifted, maybe_stuck
@@ -64,7 +65,7 @@ async def scan(
     """
     began = asyncio.get_running_loop().time()
     overview = await database.overview(volumes=bool(finished))
-    skyline = await list_everything(ossea)
+    skyline = await ossea.skyline()
     _require_oma(overview, skyline)
     suspects = maybe_stuck(overview, skyline)
     drifted = maybe_drifted(finished, overview, skyline, suspects)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from failed_execution_cleanup.appliance.database import NewestFailover, Overview, VolumeOutline
-from failed_execution_cleanup.appliance.observe_many import Skyline
+from failed_execution_cleanup.appliance.skyline import Skyline
 from failed_execution_cleanup.detection.drift import FinishedCleanup
 from failed_execution_cleanup.recovery.guards import GONE_VM
 from failed_execution_cleanup.recovery.incident import snapshot_name_parts

@@ -8,6 +8,7 @@ Times of OSSEA objects carry their zone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -339,9 +340,9 @@ class Cloud:
         vm_snapshots: VM snapshots on the OMA's VM and on the incident's VMs.
     """
 
-    vms: dict[str, CloudVM]
-    volumes: dict[str, CloudVolume]
-    snapshots: dict[str, tuple[CloudSnapshot, ...]]
+    vms: Mapping[str, CloudVM]
+    volumes: Mapping[str, CloudVolume]
+    snapshots: Mapping[str, tuple[CloudSnapshot, ...]]
     vm_snapshots: tuple[VMSnapshot, ...] = ()
 
 

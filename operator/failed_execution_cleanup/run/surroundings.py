@@ -10,7 +10,7 @@ from failed_execution_cleanup.appliance.database import ContextLock
 from failed_execution_cleanup.appliance.doors import Doors
 from failed_execution_cleanup.appliance.observe import observe
 from failed_execution_cleanup.recovery.goals import Settings, Wish
-from failed_execution_cleanup.recovery.world import World
+from failed_execution_cleanup.recovery.world import Records, World
 from failed_execution_cleanup.run.order import Order, Reporter
 
 
@@ -31,8 +31,17 @@ class Surroundings:
     async def observe(self, lock: ContextLock) -> World:
         """Observe on the lock's own connection, and set the clock."""
         world = await observe(self.doors.ossea, lock.read)
-        self._clock = (world.records.clock.utc, asyncio.get_running_loop().time())
+        self._set_clock(world.records)
         return world
+
+    async def read(self, lock: ContextLock) -> Records:
+        """Read the rows alone, and set the clock."""
+        records = await lock.read()
+        self._set_clock(records)
+        return records
+
+    def _set_clock(self, records: Records) -> None:
+        self._clock = (records.clock.utc, asyncio.get_running_loop().time())
 
     def now(self) -> datetime:
         """The database's UTC clock, carried on from the last observation by the loop's own; naive digits."""

@@ -27,13 +27,13 @@ from failed_execution_cleanup.appliance.errors import (
 )
 from failed_execution_cleanup.appliance.perform import Performer, refused
 from failed_execution_cleanup.recovery.actions import PHASE_OF, Action, Kind, System
-from failed_execution_cleanup.recovery.activity import activity
+from failed_execution_cleanup.recovery.activity import Activity, activity
 from failed_execution_cleanup.recovery.approval import adopted, plan_of
 from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Wait, decide
 from failed_execution_cleanup.recovery.memory import Memory, Outcome, Request
 from failed_execution_cleanup.recovery.plan import Assessment
 from failed_execution_cleanup.recovery.reasons import Reason
-from failed_execution_cleanup.recovery.world import World
+from failed_execution_cleanup.recovery.world import Cloud, World
 from failed_execution_cleanup.run import phases
 from failed_execution_cleanup.run.claim import Claim
 from failed_execution_cleanup.run.order import Order, Progress
@@ -70,6 +70,8 @@ class Worker:
         self._running: dict[asyncio.Task[None], Action] = {}
         self._held_back: dict[str, tuple[int, float]] = {}
         self._trouble = 0
+        self._seen: Activity | None = None  # of others, at the last full look
+        self._cloud: Cloud | None = None  # what OSSEA showed, while nothing but rows was written since
         self._unreached: dict[str, ApplianceError] = {}  # by request: why it cannot be sent or followed for now
 
     async def settle_abandoned(self) -> None:
@@ -112,7 +114,6 @@ class Worker:
     async def work(self) -> Progress:
         """Loop until a decision ends the run."""
         around, claim = self._around, self._claim
-        seen = None
         approved = False
         while True:
             if claim.lost.is_set():
@@ -121,12 +122,7 @@ class Worker:
                 return await self._hand_over(LEAVING)
             order = await around.reporter.order()
             try:
-                world = await around.observe(claim.lock)
-                now = activity(world.records, claim.memory)
-                if seen is not None and now != seen:
-                    await claim.change(partial(_changed, at=around.now()))
-                seen = now
-                decision = decide(world, around.wish(order, claim.memory.job_id), claim.memory)
+                world, decision = await self._look(order)
                 await phases.complete(
                     claim, decision.assessment, {a.phase for a in self._running.values()}, around.now()
                 )
@@ -156,6 +152,27 @@ class Worker:
                 case Wait(after=after):
                     pause = min(after.total_seconds(), 60.0)
             await self._wait(pause)
+
+    async def _look(self, order: Order) -> tuple[World, Decision]:
+        """Observe and decide.
+
+        Rows that we write change nothing in OSSEA, so after them it is not asked again where only requests follow, each of which looks
+        at its own object right before it is sent, or rows that tell what a request brought. Anything else rests on a full look.
+        """
+        around, claim = self._around, self._claim
+        wish = around.wish(order, claim.memory.job_id)
+        if self._cloud is not None:
+            world = World(await around.read(claim.lock), self._cloud)
+            decision = decide(world, wish, claim.memory)
+            unchanged = activity(world.records, claim.memory) == self._seen
+            if unchanged and isinstance(decision, Act) and all(map(_rests_on_rows, decision.actions)):
+                return world, decision
+        world = await around.observe(claim.lock)
+        self._cloud, before = world.cloud, self._seen
+        self._seen = activity(world.records, claim.memory)
+        if before not in (None, self._seen):
+            await claim.change(partial(_changed, at=around.now()))
+        return world, decide(world, wish, claim.memory)
 
     async def _hand_over(self, decision: Decision) -> Progress:
         """End in the middle: give requests in flight a few seconds to end; those that go on stay open in the memory for the next owner."""
@@ -217,8 +234,11 @@ class Worker:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
-        for task in [task for task in self._running if task.done()]:
-            action = self._running.pop(task)
+        ended = [(task, action) for task, action in self._running.items() if task.done()]
+        if not ended or any(action.system is not System.DATABASE for _, action in ended):
+            self._cloud = None
+        for task, action in ended:
+            del self._running[task]
             await self._ended(task, action)
 
     async def _ended(self, task: asyncio.Task[None], action: Action) -> None:
@@ -409,6 +429,11 @@ def _tell(request: Request, state: str, *, cause: str | None = None) -> None:
         state,
         extra={name: value for name, value in told.items() if value is not None},
     )
+
+
+def _rests_on_rows(action: Action) -> bool:
+    """Whether an action may follow on rows alone: a request, which is checked by itself, or a note of what one brought."""
+    return action.system is not System.DATABASE or action.kind in {Kind.MARK_REVERTED, Kind.CLEAR_SNAPSHOT}
 
 
 def _ends(decision: Decision) -> bool:

@@ -582,12 +582,74 @@ def in_turn(*responses: httpx.Response) -> Handler:
 PENDING, DONE = {"jobstatus": 0}, {"jobstatus": 1, "jobresult": {"success": True}}
 
 
+def unlisted(answer: Handler | httpx.Response) -> Handler:
+    """A management server that lists no jobs to this account."""
+    return lambda form: (
+        error(432)
+        if form["command"] == "listAsyncJobs"
+        else answer
+        if isinstance(answer, httpx.Response)
+        else answer(form)
+    )
+
+
+def at_work(*job_ids: str) -> httpx.Response:
+    rows = [{"jobid": job_id, "jobstatus": 0, "cmd": "RevertSnapshotCmd"} for job_id in job_ids]
+    return ok({"count": len(rows), "asyncjobs": rows} if rows else {})
+
+
+@pytest.mark.looptime
+@pytest.mark.asyncio
+async def test_a_job_is_asked_for_once_it_is_not_listed_any_more() -> None:
+    other = "cccccccc-0000-4000-8000-0000000000ff"
+    listed = in_turn(at_work(other, JOB), at_work(JOB), at_work(other))
+    server = Server(lambda form: listed(form) if form["command"] == "listAsyncJobs" else ok(DONE))
+    assert (await client(server).wait_job(JOB)).status is JobStatus.SUCCEEDED
+    assert [form["command"] for form in server.forms] == ["listAsyncJobs"] * 3 + ["queryAsyncJobResult"]
+
+
+@pytest.mark.looptime
+@pytest.mark.asyncio
+async def test_one_list_serves_all_that_wait_for_jobs() -> None:
+    loop, jobs = asyncio.get_running_loop(), [f"cccccccc-0000-4000-8000-00000000000{n}" for n in range(4)]
+
+    def answer(form: Form) -> httpx.Response:
+        if form["command"] == "listAsyncJobs":
+            return at_work(*(jobs if loop.time() < 8 else ()))
+        return ok(DONE)
+
+    server = Server(answer)
+    cloud = client(server)
+    ended = await asyncio.gather(*map(cloud.wait_job, jobs))
+    assert {job.status for job in ended} == {JobStatus.SUCCEEDED}
+    asked = [form["command"] for form in server.forms]
+    assert asked.count("queryAsyncJobResult") == len(jobs)
+    assert asked.count("listAsyncJobs") <= 8 / 0.25 + 2
+
+
+@pytest.mark.looptime
+@pytest.mark.asyncio
+async def test_an_account_that_may_not_list_jobs_asks_for_its_own_and_never_for_the_list_again() -> None:
+    server = Server(unlisted(in_turn(ok(PENDING), ok(PENDING), ok(DONE))))
+    assert (await client(server).wait_job(JOB)).status is JobStatus.SUCCEEDED
+    assert [form["command"] for form in server.forms] == ["listAsyncJobs"] + ["queryAsyncJobResult"] * 3
+
+
+@pytest.mark.looptime
+@pytest.mark.asyncio
+async def test_a_list_of_jobs_that_fails_does_not_say_that_a_job_ended() -> None:
+    lists, looks = in_turn(httpx.Response(503), at_work(JOB), at_work()), in_turn(ok(PENDING), ok(DONE))
+    server = Server(lambda form: lists(form) if form["command"] == "listAsyncJobs" else looks(form))
+    assert (await client(server).wait_job(JOB)).status is JobStatus.SUCCEEDED
+    assert [form["command"] for form in server.forms].count("queryAsyncJobResult") == 2
+
+
 @pytest.mark.looptime
 @pytest.mark.asyncio
 async def test_waiting_follows_a_job_through_failing_looks() -> None:
     throttled = error(429, "please retry after 20000 ms.")
     answers = in_turn(ok(PENDING), httpx.Response(502), error(401), throttled, error(530), ok(DONE))
-    job = await client(answers).wait_job(JOB)
+    job = await client(unlisted(answers)).wait_job(JOB)
     assert job.status is JobStatus.SUCCEEDED
     assert asyncio.get_running_loop().time() > 20
 
@@ -595,13 +657,13 @@ async def test_waiting_follows_a_job_through_failing_looks() -> None:
 @pytest.mark.looptime
 @pytest.mark.asyncio
 async def test_a_purged_job_has_vanished() -> None:
-    assert await client(in_turn(ok(PENDING), error(431))).wait_job(JOB) == AsyncJob(JOB, JobStatus.VANISHED)
+    assert await client(unlisted(in_turn(ok(PENDING), error(431)))).wait_job(JOB) == AsyncJob(JOB, JobStatus.VANISHED)
 
 
 @pytest.mark.looptime
 @pytest.mark.asyncio
 async def test_a_job_that_lasts_longer_than_the_deadline_is_returned_as_pending() -> None:
-    job = await client(ok(PENDING)).wait_job(JOB, deadline_seconds=60)
+    job = await client(unlisted(ok(PENDING))).wait_job(JOB, deadline_seconds=60)
     assert job.status is JobStatus.PENDING
     assert asyncio.get_running_loop().time() == pytest.approx(60)
 
@@ -616,6 +678,6 @@ async def test_a_server_that_stays_away_ends_the_waiting_with_an_error() -> None
 @pytest.mark.looptime
 @pytest.mark.asyncio
 async def test_a_wait_without_a_deadline_lasts_as_long_as_the_job() -> None:
-    server = Server(in_turn(*[ok(PENDING)] * 2000, ok(DONE)))
+    server = Server(unlisted(in_turn(*[ok(PENDING)] * 4000, ok(DONE))))
     assert (await client(server).wait_job(JOB)).status is JobStatus.SUCCEEDED
     assert asyncio.get_running_loop().time() > 5 * 3600

@@ -39,12 +39,38 @@ async def follow(read: Answers, *, deadline: float | None = None, patience: floa
 
 
 async def test_pauses_grow_to_the_longest_and_stay_there() -> None:
-    read = Answers(*["go on"] * 9, "end")
+    read = Answers(*["go on"] * 200, "end")
     assert await follow(read) == "end"
     pauses = [later - earlier for earlier, later in zip(read.times, read.times[1:], strict=False)]
-    assert pauses[:2] == pytest.approx([1.0, 1.5])
+    assert pauses[0] == pytest.approx(1.0)
     assert pauses == sorted(pauses)
-    assert pauses[-1] == pytest.approx(10.0)
+    assert pauses[-1] == pytest.approx(8.0)
+
+
+async def test_an_end_is_noticed_at_most_a_tenth_late() -> None:
+    for lasts in (3.0, 40.0, 70.0, 130.0):
+        began = asyncio.get_running_loop().time()
+
+        async def read(ends_at: float = began + lasts) -> str:
+            return "end" if asyncio.get_running_loop().time() >= ends_at else "go on"
+
+        await poll(
+            read, final="end".__eq__, first_seconds=0.25, longest_seconds=10, deadline_seconds=None, patience_seconds=1
+        )
+        assert asyncio.get_running_loop().time() - began <= lasts * 1.1
+
+
+async def test_those_who_wait_look_at_the_same_moments() -> None:
+    """So that their looks can be one read."""
+    first, second = Answers(*["go on"] * 60, "end"), Answers(*["go on"] * 30, "end")
+
+    async def later() -> None:
+        await asyncio.sleep(7.3)
+        await follow(second)
+
+    await asyncio.gather(follow(first), later())
+    common = set(first.times) & set(second.times)
+    assert len(common) > len(second.times) / 2
 
 
 async def test_the_deadline_gets_one_last_look_and_returns_what_it_saw() -> None:

@@ -90,3 +90,30 @@ async def test_who_waited_tells_how_long() -> None:
     limit = RateLimit(10, burst=2, waited=waited.append)
     await asyncio.gather(*(enter(limit, []) for _ in range(4)))
     assert waited == pytest.approx([0.1, 0.2])
+
+
+async def test_what_can_wait_leaves_half_of_a_burst_to_others() -> None:
+    limit, times, looked = RateLimit(10, burst=10), list[float](), list[float]()
+
+    async def look() -> None:
+        await limit.spare(at_most_seconds=5)
+        looked.append(asyncio.get_running_loop().time())
+
+    await look()
+    await asyncio.gather(*(enter(limit, times) for _ in range(8)), look())
+    assert looked == pytest.approx([0.0, 0.4])
+    assert times == pytest.approx([0.0] * 8)
+
+
+async def test_what_can_wait_does_not_wait_for_ever() -> None:
+    limit = RateLimit(10, burst=2)
+
+    async def busy() -> None:
+        for _ in range(100):
+            await enter(limit, [])
+
+    others = asyncio.create_task(busy())
+    await asyncio.sleep(1)
+    await limit.spare(at_most_seconds=2)
+    assert asyncio.get_running_loop().time() == pytest.approx(3.0)
+    await others

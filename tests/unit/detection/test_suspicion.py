@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from failed_execution_cleanup.appliance.database import NewestFailover, Overview, VolumeOutline
-from failed_execution_cleanup.appliance.observe_many import Skyline
+from failed_execution_cleanup.appliance.skyline import Skyline
 from failed_execution_cleanup.detection.drift import FinishedCleanup
 from failed_execution_cleanup.detection.suspicion import maybe_drifted, maybe_stuck
 from failed_execution_cleanup.recovery.world import CloudSnapshot, CloudVM, CloudVolume
