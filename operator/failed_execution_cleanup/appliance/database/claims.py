@@ -9,7 +9,7 @@ JSON needs to be compared in SQL.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy import insert, select, update
@@ -30,6 +30,7 @@ from failed_execution_cleanup.appliance.database.session import LockedSession
 from failed_execution_cleanup.appliance.database.tables import job_steps, job_tracking
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy import Row
@@ -147,10 +148,7 @@ class ClaimRows(LockedSession):
             ValueError: the memory is no JSON object.
         """
         async with self.transaction(write=True) as connection:
-            row, stored = await _locked(connection, claim)
-            beat = stored.envelope.model_copy(update={"heartbeat": row.utc})
-            await _update(connection, claim.id, {"metadata": render(beat, memory)})
-            return await _read_back(connection, claim.id)
+            return await _beat(connection, claim, lambda _: memory)
 
     async def heartbeat(self, claim: StoredClaim) -> StoredClaim:
         """Say that the owner is alive; the stored memory stays, also where this copy of the claim is older.
@@ -159,10 +157,7 @@ class ClaimRows(LockedSession):
             ClaimLost: it is not this owner's any more.
         """
         async with self.transaction(write=True) as connection:
-            row, stored = await _locked(connection, claim)
-            beat = stored.envelope.model_copy(update={"heartbeat": row.utc})
-            await _update(connection, claim.id, {"metadata": render(beat, stored.memory)})
-            return await _read_back(connection, claim.id)
+            return await _beat(connection, claim, lambda stored: stored.memory)
 
     async def release_claim(
         self, claim: StoredClaim, status: ClaimOutcome, error: str | None, *, finished: bool, memory: str | None
@@ -283,6 +278,15 @@ async def _locked(connection: AsyncConnection, claim: StoredClaim) -> tuple[Row[
     if (stored.envelope.number, stored.envelope.owner) != (claim.number, claim.owner):
         raise ClaimLost(claim.id)
     return row, stored
+
+
+async def _beat(connection: AsyncConnection, claim: StoredClaim, memory: Callable[[Stored], str | None]) -> StoredClaim:
+    """Store a memory and a heartbeat of now; the row is locked, so it is known without reading it again."""
+    row, stored = await _locked(connection, claim)
+    kept = memory(stored)
+    beat = stored.envelope.model_copy(update={"heartbeat": row.utc})
+    await _update(connection, claim.id, {"metadata": render(beat, kept)})
+    return replace(_claim(row, stored), heartbeat_age=0.0, memory=kept)
 
 
 async def _read_back(connection: AsyncConnection, row_id: str) -> StoredClaim:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, or_, select, union_all
 
 from failed_execution_cleanup.appliance.database import envelope
 from failed_execution_cleanup.appliance.database.clock import read_clock
@@ -58,7 +58,7 @@ from failed_execution_cleanup.recovery.world import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from sqlalchemy import ColumnElement, Row, Select
+    from sqlalchemy import ColumnElement, CompoundSelect, Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.elements import KeyedColumnElement
 
@@ -248,15 +248,14 @@ async def _read_tracking(
     unattributed = is_unattributed()
     wanted_jobs = {f.job_id for f in failovers if f.status not in TERMINAL_FAILOVER}
     wanted_jobs |= {f.job_id for f in failovers[:TRACKING_LIMIT]}
-    found: dict[str, Row[Any]] = {}
-    for selection in (
+    wanted = any_of(
         newest.where(column.context_id == context.context_id),
         select(job_tracking).where(column.context_id == context.context_id, is_open),
         select(job_tracking).where(column.id.in_(wanted_jobs)),
         newest.where(unattributed),
         select(job_tracking).where(unattributed, is_open),
-    ):
-        found |= {row.id: row for row in await connection.execute(selection)}
+    )
+    found = {row.id: row for row in await connection.execute(wanted)}
 
     claims: list[OwnClaimRow] = []
     foreign: list[Row[Any]] = []
@@ -272,6 +271,11 @@ async def _read_tracking(
     return tuple(tracking_row(row, activity[row.id]) for row in foreign), tuple(
         sorted(claims, key=lambda claim: claim.id)
     )
+
+
+def any_of(*selections: Select[Any]) -> CompoundSelect[Any]:
+    """Selections of one table, each by its own index, in one statement; a row that fits several comes as often."""
+    return union_all(*(select(selection.subquery()) for selection in selections))
 
 
 def is_unattributed() -> ColumnElement[bool]:
@@ -297,7 +301,7 @@ def own_claim(row: Row[Any]) -> envelope.Stored | None:
     """
     if row.operation != envelope.OPERATION:
         return None
-    return envelope.parse(row.id, row._mapping[job_tracking.c.metadata])  # noqa: SLF001 (SQLAlchemy's public name for it)
+    return envelope.parse(row.id, row._mapping["metadata"])  # noqa: SLF001 (SQLAlchemy's public name for it)
 
 
 def claim_row(row_id: str, stored: envelope.Stored, clock: Clock) -> OwnClaimRow:
@@ -414,14 +418,12 @@ async def read_mentions(
 async def _read_replications(connection: AsyncConnection, context: ContextRow) -> tuple[ReplicationRow, ...]:
     column = replication_jobs.c
     named = [job for job in (context.current_job_id, context.last_successful_job_id) if job is not None]
-    found: dict[str, Row[Any]] = {}
     ours = select(replication_jobs).where(column.vm_context_id == context.context_id)
-    for selection in (
+    wanted = any_of(
         ours.order_by(column.created_at.desc(), column.id.desc()).limit(REPLICATION_LIMIT),
         ours.where(or_(not_in(column.status, TERMINAL_REPLICATION), column.id.in_(named))),
-    ):
-        found |= {row.id: row for row in await connection.execute(selection)}
-    return replication_rows(found.values())
+    )
+    return replication_rows({row.id: row for row in await connection.execute(wanted)}.values())
 
 
 def replication_rows(rows: Iterable[Row[Any]]) -> tuple[ReplicationRow, ...]:
@@ -451,13 +453,11 @@ async def _read_syncs(connection: AsyncConnection, context_id: str) -> tuple[Syn
         .where(column.vm_context_id == context_id)
         .group_by(column.disk_id, column.sync_type, column.sync_success)
     )
-    found: dict[int, Row[Any]] = {}
-    for selection in (
+    wanted = any_of(
         ours.order_by(column.created_at.desc(), column.id.desc()).limit(SYNC_LIMIT),
         ours.where(column.id.in_(newest_of_disk)),
-    ):
-        found |= {row.id: row for row in await connection.execute(selection)}
-    return sync_rows(found.values())
+    )
+    return sync_rows({row.id: row for row in await connection.execute(wanted)}.values())
 
 
 def sync_rows(rows: Iterable[Row[Any]]) -> tuple[SyncRow, ...]:
