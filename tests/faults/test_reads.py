@@ -18,12 +18,12 @@ OSSEA: Final[Mapping[str, tuple[str, ...]]] = {
     "listVolumes": ("F24", "C03"),
     "listSnapshots": ("F11", "C03"),
     "listVMSnapshot": ("F11", "F26"),
-    "queryAsyncJobResult": ("F11", "F28"),
+    "queryAsyncJobResult": ("F24", "F28"),
 }
 """What the engine reads of OSSEA, with leftover states in which a wrong word would do harm."""
 DAEMON: Final[Mapping[str, tuple[str, ...]]] = {
     "device": ("C01", "F24"),
-    "operation": ("F24", "R04"),
+    "operations": ("F24", "R04"),
     "export-of": ("R09-export-missing",),
     "health": ("F11",),
 }
@@ -68,6 +68,12 @@ async def test_list_that_is_refused_does_not_say_that_something_is_gone(tmp_path
     trials = [
         Trial(row, (fault(FaultKind.HTTP_431, command, skip=skip),)) for row in OSSEA[command] for skip in (0, 4, 9)
     ]
+    assert await findings(trials, tmp_path) == []
+
+
+async def test_jobs_are_followed_to_their_end_without_their_list(tmp_path: Path) -> None:
+    kinds = (*OSSEA_KINDS, FaultKind.HTTP_431)
+    trials = [Trial(row, (fault(kind, "listAsyncJobs"),)) for kind in kinds for row in ("F24", "R04")]
     assert await findings(trials, tmp_path) == []
 
 

@@ -49,7 +49,7 @@ REQUESTS: Final = (
     "listSnapshots",
     "listVirtualMachines",
     "queryAsyncJobResult",
-    "operation",
+    "operations",
     "device",
 )
 JOBS: Final = ("revertSnapshot", "deleteSnapshot", "detachVolume", "attachVolume", "stopVirtualMachine")

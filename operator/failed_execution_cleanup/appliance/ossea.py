@@ -379,11 +379,9 @@ class OSSEAClient:
             return False
         try:
             return job_id in await self._shared.pending_jobs(self.pending_jobs)
-        except (BadCredentials, Refused):
-            self._may_list_jobs = False
-        except NotExecuted:
-            pass
-        return False
+        except (BadCredentials, NotExecuted, Refused) as error:
+            self._may_list_jobs = error.code not in NOT_PERMITTED
+            return False
 
     async def stop_vm(self, vm_id: str, *, forced: bool = False, custom_job_id: str | None = None) -> str:
         """Stop a VM. `forced` may only mark it Stopped while the guest still writes (CloudStack facts 2.10)."""

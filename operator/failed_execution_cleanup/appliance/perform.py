@@ -305,7 +305,8 @@ class Performer:
         return Outcome.EFFECT, None
 
     async def _volume(self, volume_id: str) -> CloudVolume | None:
-        found = await self._doors.ossea.list_volumes(volume_id=volume_id)
+        """The volume; None where neither its id nor the list of all shows it: one odd 431 proves nothing (rule 9)."""
+        found = await self._doors.ossea.list_volumes(volume_id=volume_id) or await self._doors.ossea.list_volumes()
         return next((v for v in found if v.id == volume_id), None)
 
     async def _vm(self, vm_id: str) -> CloudVM | None:
