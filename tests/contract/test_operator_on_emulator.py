@@ -117,7 +117,9 @@ def test_the_operator_cleans_up_a_stuck_test_failover(installation: Installation
     cleanup = content(cleanups.get("pg-test-1"))
     assert conditions(cleanup)["Ready"] == ("True", "Cleaned"), cleanup["status"]
     assert cleanup["status"]["phaseSummary"] == "5/5"
-    assert "finalizers" not in cleanup["metadata"]
+    wait_until(
+        lambda: "finalizers" not in content(cleanups.get("pg-test-1"))["metadata"], seconds=30, what="it may be deleted"
+    )
     state = installation.simulator.get("/control/state").json()
     volumes = [state["volumes"][volume] for volume in built["volume_ids"]]
     assert {volume["virtualmachineid"] for volume in volumes} == {state["oma_vm_id"]}

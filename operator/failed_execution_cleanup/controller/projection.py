@@ -260,10 +260,16 @@ def _still_finished(case: _Case) -> CleanupStatus:
 
 
 def _settled(progress: Progress) -> Decision:
-    """The decision; an end is none while the requests that led to it are still being settled."""
+    """The decision; an end or a stop is none while requests are still being settled: whoever waits would take it for the last word."""
     decision = progress.decision
-    if isinstance(decision, Done) and progress.claimed and any(r.open for r in progress.memory.requests):
-        return Wait(None, "everything is as wanted; the last requests are settling", timedelta(0), decision.assessment)
+    if not (progress.claimed and any(request.open for request in progress.memory.requests)):
+        return decision
+    match decision:
+        case Done(assessment=seen):
+            return Wait(None, "everything is as wanted; the last requests are settling", timedelta(0), seen)
+        case Refuse(reason=reason, message=message, assessment=seen):
+            said = f"stops for {reason.value} when its last requests are settled: {message}"
+            return Wait(None, said, timedelta(0), seen)
     return decision
 
 

@@ -314,6 +314,18 @@ def test_an_end_does_not_count_before_the_last_requests_are_settled() -> None:
     assert not status.history
 
 
+def test_a_stop_is_no_last_word_before_the_last_requests_are_settled() -> None:
+    refused = Refuse(CoreReason.RUNNING_TEST_VM, "vm-7 is running.", broken())
+    working = Progress(refused, broken_world(), running_memory(), "claim-1", claimed=True)
+    status = project(cleanup(), working, NOW)
+    assert ready_of(status) == ("Unknown", "Progressing")
+    assert "Stalled" not in conditions(status)
+    message = next(condition.message for condition in status.conditions if condition.type == "Ready")
+    assert ("RunningTestVM" in message, "vm-7 is running." in message) == (True, True)
+    stopped = project(cleanup(), replace(working, claimed=False), NOW)
+    assert ready_of(stopped) == ("False", "RunningTestVM")
+
+
 def test_content_nobody_can_vouch_for_is_named_until_it_is_settled() -> None:
     world = broken_world()
     world = replace(world, cloud=replace(world.cloud, snapshots={}))
