@@ -58,6 +58,7 @@ lint: $(STAMP)  ## ruff, and generated files are up to date
 	$(BIN)/python -m development.command_page --check
 	$(BIN)/python -m development.settings_page --check
 	$(BIN)/python -m development.resource_page --check
+	$(BIN)/python -m development.rest_page --check
 	$(BIN)/python -m development.environment_files --check
 	$(BIN)/python -m development.monitoring.dashboard --check
 	$(BIN)/python -m development.chart --check
@@ -77,6 +78,7 @@ generate: $(STAMP)  ## Write crds/, docs/, manifests and the chart that follow f
 	$(BIN)/python -m development.command_page
 	$(BIN)/python -m development.settings_page
 	$(BIN)/python -m development.resource_page
+	$(BIN)/python -m development.rest_page
 	$(BIN)/python -m development.environment_files
 	$(BIN)/python -m development.monitoring.dashboard
 	$(BIN)/python -m development.chart

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from development import environment_files, resource_page, settings_page
+from development import environment_files, resource_page, rest_page, settings_page
 from failed_execution_cleanup.access.claim_settings import ClaimSettings
 from failed_execution_cleanup.console.settings import ConsoleSettings
 from failed_execution_cleanup.controller.settings import OperatorSettings
@@ -20,7 +20,7 @@ SETTINGS = [ClaimSettings, OperatorSettings, ConsoleSettings]
 
 
 @pytest.mark.parametrize(
-    "module", [settings_page, resource_page, environment_files], ids=lambda module: module.__name__
+    "module", [settings_page, resource_page, rest_page, environment_files], ids=lambda module: module.__name__
 )
 def test_what_is_in_the_repository_is_what_would_be_made(
     module: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -29,7 +29,10 @@ from failed_execution_cleanup.console.problems import HANDLED, Problem, problem_
 from failed_execution_cleanup.console.requests import PREFIX
 from failed_execution_cleanup.console.services import Services
 
-__all__ = ["create_application"]
+__all__ = ["API_ROUTERS", "create_application"]
+
+API_ROUTERS: Final = (routes_contract.router, routes_vms.router, routes_cleanups.router)
+"""What the OpenAPI document tells of."""
 
 _PAGES: Final = (routes_login, vm_pages, cleanup_pages, routes_stuck, routes_appliances)
 _API: Final = PREFIX.rsplit("/", 1)[0]
@@ -68,8 +71,8 @@ def create_application(services: Services) -> FastAPI:
         ],
     )
     application.state.services = services
-    for module in (routes_contract, routes_vms, routes_cleanups):
-        application.include_router(module.router)
+    for router in API_ROUTERS:
+        application.include_router(router)
     for pages in _PAGES:
         application.include_router(pages.router)
     application.mount("/static", StaticAssets(directory=STATIC), name="static")
