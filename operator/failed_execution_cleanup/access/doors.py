@@ -42,6 +42,7 @@ class _Shared:
     Attributes:
         ossea_reads: by address and key, because another account may see other things.
         operations: by address.
+        databases: by URL; each keeps the statements that were compiled for it, which takes longer than to run them.
     """
 
     per_second: int
@@ -51,6 +52,7 @@ class _Shared:
     reverts: asyncio.Semaphore
     ossea_reads: dict[tuple[str, str], OSSEAReads] = field(default_factory=dict)
     operations: dict[str, SharedRead[tuple[Operation, ...]]] = field(default_factory=dict)
+    databases: dict[str, OMADatabase] = field(default_factory=dict, repr=False)
 
 
 class DoorOpener:
@@ -98,7 +100,7 @@ class DoorOpener:
 
     @contextlib.asynccontextmanager
     async def database(self, appliance: Appliance) -> AsyncIterator[OMADatabase]:
-        """Access to the OMA database; nothing connects yet.
+        """Access to the OMA database; nothing connects yet, and the last of those who share it closes its connections.
 
         Raises:
             ApplianceError: the secret is missing or holds no usable URL.
@@ -106,17 +108,19 @@ class DoorOpener:
         reference = appliance.spec.database.url_secret_ref
         url = await self._text(reference)
         try:
-            database = OMADatabase.open(SecretStr(url), timeout=self._http_timeout_seconds)
+            shared = _only(
+                self._shared_of(appliance).databases,
+                url,
+                lambda: OMADatabase.open(SecretStr(url), timeout=self._http_timeout_seconds),
+            )
         except ValueError:
             raise BadCredentials(
                 f"the database URL in {self._secrets.place(reference.name)} is not one of mysql+asyncmy://… or sqlite+aiosqlite:///….",
                 system=self._secrets.system,
                 remedy="Correct the Secret.",
             ) from None
-        try:
+        async with shared as database:
             yield database
-        finally:
-            await database.close()
 
     @contextlib.asynccontextmanager
     async def ossea(self, appliance: Appliance, database: OMADatabase) -> AsyncIterator[OSSEAClient]:

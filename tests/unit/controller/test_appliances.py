@@ -77,6 +77,18 @@ async def test_a_line_break_at_the_end_of_a_value_does_no_harm() -> None:
         assert repr(database) == "<OMADatabase oma.example.com/migratekit_oma>"
 
 
+async def test_runs_side_by_side_share_a_database_until_its_secret_is_changed() -> None:
+    secrets = Secrets(SOUND)
+    appliances = Appliances(cast("KubernetesApi", secrets), NAMESPACE, 5.0)
+    async with appliances.database(appliance(**KEYS)) as one, appliances.database(appliance(**KEYS)) as other:
+        assert other is one
+        secrets.stored = {**SOUND, "oma-database": {"url": URL.replace(PASSWORD, "another").encode()}}
+        async with appliances.database(appliance(**KEYS)) as changed:
+            assert changed is not one
+    async with appliances.database(appliance(**KEYS)) as later:
+        assert later is changed
+
+
 def without(name: str) -> Mapping[str, Mapping[str, bytes]]:
     return {key: values for key, values in SOUND.items() if key != name}
 

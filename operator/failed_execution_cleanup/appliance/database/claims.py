@@ -27,6 +27,7 @@ from failed_execution_cleanup.appliance.database.envelope import (
 )
 from failed_execution_cleanup.appliance.database.failures import ClaimLost
 from failed_execution_cleanup.appliance.database.session import LockedSession
+from failed_execution_cleanup.appliance.database.statements import CLAIM, LOCKED_CLAIM
 from failed_execution_cleanup.appliance.database.tables import job_steps, job_tracking
 
 if TYPE_CHECKING:
@@ -258,16 +259,8 @@ async def _utc(connection: AsyncConnection) -> datetime:
 
 
 async def _select(connection: AsyncConnection, row_id: str, *, lock: bool = False) -> Row[Any] | None:
-    column = job_tracking.c
-    selection = select(
-        column.id,
-        column.context_id,
-        column.status,
-        column.started_at,
-        column.metadata.label("content"),
-        UTCNow().label("utc"),
-    ).where(column.id == row_id)
-    return (await connection.execute(selection.with_for_update() if lock else selection)).one_or_none()
+    statement = LOCKED_CLAIM if lock else CLAIM
+    return (await connection.execute(statement, {"row_id": row_id})).one_or_none()
 
 
 async def _locked(connection: AsyncConnection, claim: StoredClaim) -> tuple[Row[Any], Stored]:

@@ -13,7 +13,6 @@ from failed_execution_cleanup.appliance.database.tables import StoredTime
 from failed_execution_cleanup.recovery.world import Clock
 
 if TYPE_CHECKING:
-    from sqlalchemy import TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -58,23 +57,24 @@ def _utc_sqlite(_element: UTCNow, _compiler: SQLCompiler, **_: Any) -> str:
 
 # The server's own zone rules are applied to the moment four hours ago, so no zone needs to be known here. No limit on
 # the age of a live job is longer (45 minutes for a final sync).
-_CLOCKS: Final[dict[str, TextClause]] = {
-    "mysql": text(
+_TEXTS: Final = {
+    "mysql": (
         "SELECT NOW(6) AS local, UTC_TIMESTAMP(6) AS utc, FROM_UNIXTIME(UNIX_TIMESTAMP() - 14400) AS local_before,"
         " UTC_TIMESTAMP() - INTERVAL 14400 SECOND AS utc_before"
     ),
-    "sqlite": text(
+    "sqlite": (
         f"SELECT {_SQLITE_LOCAL} AS local, {_SQLITE_UTC} AS utc,"
         f" strftime('{_SQLITE_FORMAT}', 'now', '-14400 seconds', 'localtime') AS local_before,"
         f" strftime('{_SQLITE_FORMAT}', 'now', '-14400 seconds') AS utc_before"
     ),
 }
+_COLUMNS: Final = dict.fromkeys(("local", "utc", "local_before", "utc_before"), StoredTime())
+_CLOCKS: Final = {dialect: text(words).columns(**_COLUMNS) for dialect, words in _TEXTS.items()}
 
 
 async def read_clock(connection: AsyncConnection) -> Clock:
     """Read both clocks, and whether local time jumped within the last four hours (daylight saving)."""
-    columns = dict.fromkeys(("local", "utc", "local_before", "utc_before"), StoredTime())
-    row = (await connection.execute(_CLOCKS[connection.dialect.name].columns(**columns))).one()
+    row = (await connection.execute(_CLOCKS[connection.dialect.name])).one()
     now = Clock(local=row.local, utc=row.utc)
     before = Clock(local=row.local_before, utc=row.utc_before)
     return Clock(local=row.local, utc=row.utc, shifted=now.offset != before.offset)

@@ -16,7 +16,7 @@ from failed_execution_cleanup.appliance.database.claims import ClaimRows
 from failed_execution_cleanup.appliance.database.clock import LocalNow, read_clock
 from failed_execution_cleanup.appliance.database.failures import RowsChanged, no_such_context
 from failed_execution_cleanup.appliance.database.product_rows import volumes_of
-from failed_execution_cleanup.appliance.database.records import not_in
+from failed_execution_cleanup.appliance.database.statements import not_in
 from failed_execution_cleanup.appliance.database.tables import (
     TERMINAL_REPLICATION,
     TERMINAL_TRACKING,

@@ -21,6 +21,7 @@ from failed_execution_cleanup.appliance.database.record_sets import read_record_
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
+    from types import TracebackType
 
     from sqlalchemy import URL
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -52,7 +53,8 @@ class ContextLock(ProductRows, ClosingRows, JobLogRows):
 class OMADatabase:
     """The OMA database: a small pool for reads, and a connection for each lock.
 
-    Its errors are those of `database.failures`; none tells the URL, a statement or a value of a parameter.
+    Its errors are those of `database.failures`; none tells the URL, a statement or a value of a parameter. `async with` may be
+    nested by any number of users: the last one closes the pool, and it may be used again.
     """
 
     def __init__(self, url: URL, *, timeout: float) -> None:
@@ -60,6 +62,21 @@ class OMADatabase:
         self._timeout = timeout
         self._pool = engine.create_engine(url, connect_timeout=timeout, dedicated=False)
         self._dedicated = engine.create_engine(url, connect_timeout=timeout, dedicated=True)
+        self._users = 0
+        self._closing = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        async with self._closing:  # nobody connects to a pool that is being closed
+            self._users += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._users -= 1
+        async with self._closing:
+            if self._users == 0:
+                await self.close()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._url.host or 'file'}/{self._url.database}>"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, distinct, exists, func, or_, select, union_all
 
-from failed_execution_cleanup.appliance.database.records import not_in, read_oma_vm_ids
+from failed_execution_cleanup.appliance.database.records import read_oma_vm_ids
+from failed_execution_cleanup.appliance.database.statements import not_in
 from failed_execution_cleanup.appliance.database.tables import (
     TERMINAL_FAILOVER,
     TERMINAL_TRACKING,

@@ -15,7 +15,7 @@ from sqlalchemy import delete, or_, select, update
 from failed_execution_cleanup.appliance.database.claims import ClaimRows
 from failed_execution_cleanup.appliance.database.clock import LocalNow, read_clock
 from failed_execution_cleanup.appliance.database.failures import RowsChanged
-from failed_execution_cleanup.appliance.database.records import not_in
+from failed_execution_cleanup.appliance.database.statements import not_in
 from failed_execution_cleanup.appliance.database.tables import (
     TERMINAL_OPERATION,
     contexts,

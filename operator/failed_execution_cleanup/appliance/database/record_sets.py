@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, func, or_, select
 
-from failed_execution_cleanup.appliance.database import envelope, records
+from failed_execution_cleanup.appliance.database import envelope, records, statements
 from failed_execution_cleanup.appliance.database.clock import read_clock
 from failed_execution_cleanup.appliance.database.failures import UnexpectedRow
 from failed_execution_cleanup.appliance.database.tables import (
@@ -190,7 +190,7 @@ class _Tracking:
 async def _read_rows(connection: AsyncConnection, ids: Sequence[str], clock: Clock) -> _Rows:
     found = tuple(
         records.context_row(row)
-        for row in await connection.execute(records.context_columns().where(contexts.c.context_id.in_(ids)))
+        for row in await connection.execute(statements.context_columns().where(contexts.c.context_id.in_(ids)))
     )
     failovers = await _grouped(connection, failover_jobs, failover_jobs.c.vm_context_id, ids)
     strays, owners = await _read_strays(connection, ids)
@@ -202,7 +202,8 @@ async def _read_rows(connection: AsyncConnection, ids: Sequence[str], clock: Clo
     volume_ids = [row.volume_id or "" for rows in volumes.values() for row in rows]
     mappings, named_by_context = await _read_mappings(connection, ids, volume_ids)
     operations: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    for row in await connection.execute(records.operations_of(volume_ids, clock)):
+    recent = {"volume_ids": volume_ids, "since": clock.utc - statements.OPERATION_AGE}
+    for row in await connection.execute(statements.OPERATIONS, recent):
         operations[row.volume_id].append(row)
     return _Rows(
         contexts=found,
@@ -278,7 +279,7 @@ def _wanted_jobs(rows: Iterable[Row[Any]]) -> set[str]:
     """Jobs whose tracking rows are read whatever context these name."""
     ordered = _newest_failovers(rows)
     return {row.job_id for row in ordered if row.status not in TERMINAL_FAILOVER} | {
-        row.job_id for row in islice(ordered, records.TRACKING_LIMIT)
+        row.job_id for row in islice(ordered, statements.TRACKING_LIMIT)
     }
 
 
@@ -288,14 +289,14 @@ async def _read_tracking(
     """Foreign rows and claims, and the activity of the foreign ones."""
     column = job_tracking.c
     age = func.coalesce(column.started_at, column.created_at)
-    is_open = records.not_in(column.status, TERMINAL_TRACKING)
-    unattributed = records.is_unattributed()
-    newest = select(job_tracking).order_by(age.desc(), column.id).limit(records.TRACKING_LIMIT)
+    is_open = statements.not_in(column.status, TERMINAL_TRACKING)
+    unattributed = statements.is_unattributed()
+    newest = select(job_tracking).order_by(age.desc(), column.id).limit(statements.TRACKING_LIMIT)
     ours = column.context_id.in_(ids)
     found: dict[str, Row[Any]] = {}
     for selection in (
         select(job_tracking).where(
-            _newest_of_each(job_tracking, column.context_id, (age.desc(), column.id), records.TRACKING_LIMIT, ours)
+            _newest_of_each(job_tracking, column.context_id, (age.desc(), column.id), statements.TRACKING_LIMIT, ours)
         ),
         select(job_tracking).where(ours, is_open),
         select(job_tracking).where(column.id.in_(wanted)),
@@ -304,7 +305,7 @@ async def _read_tracking(
     ):
         found |= {row.id: row for row in await connection.execute(selection)}
     jobs = [row for row in found.values() if not _is_ours(row)]
-    limit = records.PROBLEM_LIMIT * len(ids)
+    limit = statements.PROBLEM_LIMIT * len(ids)
     activity = await records.read_activity(connection, [row.id for row in jobs], limit=limit)
     await records.read_mentions(connection, [row.id for row in jobs if not row.context_id], activity)
     return _Tracking(found), activity
@@ -327,10 +328,10 @@ async def _read_replications(
         replication_jobs,
         column.vm_context_id,
         (column.created_at.desc(), column.id.desc()),
-        records.REPLICATION_LIMIT,
+        statements.REPLICATION_LIMIT,
         ours,
     )
-    kept = or_(newest, records.not_in(column.status, TERMINAL_REPLICATION), column.id.in_(named))
+    kept = or_(newest, statements.not_in(column.status, TERMINAL_REPLICATION), column.id.in_(named))
     grouped: defaultdict[str, list[Row[Any]]] = defaultdict(list)
     for row in await connection.execute(select(replication_jobs).where(ours, kept)):
         grouped[row.vm_context_id].append(row)
@@ -341,7 +342,7 @@ async def _read_syncs(connection: AsyncConnection, ids: Sequence[str]) -> defaul
     column = cbt_history.c
     ours = column.vm_context_id.in_(ids)
     newest = _newest_of_each(
-        cbt_history, column.vm_context_id, (column.created_at.desc(), column.id.desc()), records.SYNC_LIMIT, ours
+        cbt_history, column.vm_context_id, (column.created_at.desc(), column.id.desc()), statements.SYNC_LIMIT, ours
     )
     newest_of_disk = (
         select(func.max(column.id))

@@ -1,7 +1,7 @@
 """Everything the database says about one context, read by set queries inside one transaction.
 
 Run it inside a transaction: on MariaDB its snapshot (REPEATABLE READ), on SQLite its read lock makes the rows one
-moment's. Rows accumulate for years, so what is closed is bounded to the newest; what is open is always read.
+moment's.
 """
 
 from __future__ import annotations
@@ -9,34 +9,15 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import and_, func, or_, select, union_all
 
-from failed_execution_cleanup.appliance.database import envelope
+from failed_execution_cleanup.appliance.database import envelope, statements
 from failed_execution_cleanup.appliance.database.clock import read_clock
 from failed_execution_cleanup.appliance.database.failures import UnexpectedRow, no_such_context
-from failed_execution_cleanup.appliance.database.tables import (
-    TERMINAL_FAILOVER,
-    TERMINAL_OPERATION,
-    TERMINAL_REPLICATION,
-    TERMINAL_TRACKING,
-    cbt_history,
-    contexts,
-    device_mappings,
-    failover_jobs,
-    job_steps,
-    job_tracking,
-    log_events,
-    nbd_exports,
-    ossea_configs,
-    ossea_volumes,
-    replication_jobs,
-    vm_disks,
-    volume_operations,
-)
+from failed_execution_cleanup.appliance.database.tables import TERMINAL_FAILOVER
 from failed_execution_cleanup.recovery.world import (
     Clock,
     ContentVerdict,
@@ -56,19 +37,12 @@ from failed_execution_cleanup.recovery.world import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import ColumnElement, CompoundSelect, Row, Select
+    from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
-    from sqlalchemy.sql.elements import KeyedColumnElement
 
 _VERDICT: Final = TypeAdapter(ContentVerdict)
-TRACKING_LIMIT: Final = 100
-PROBLEM_LIMIT: Final = 2000
-_MENTION_LIMIT: Final = 2000
-REPLICATION_LIMIT: Final = 50
-SYNC_LIMIT: Final = 200
-_OPERATION_AGE: Final = timedelta(days=1)
 # Sorts rows without a time behind all others.
 NEVER: Final = datetime(1, 1, 1)  # noqa: DTZ001 (digits as stored have no zone)
 _EXPORT_PREFIX: Final = "migration-vol-"
@@ -79,9 +53,7 @@ async def find_contexts(connection: AsyncConnection, vm_name: str, vcenter_host:
 
     Names are compared here and not by the database, whose collation takes `PG1` for `pg1`; host names know no case.
     """
-    rows = await connection.execute(
-        context_columns().where(contexts.c.vm_name == vm_name).order_by(contexts.c.context_id)
-    )
+    rows = await connection.execute(statements.CONTEXTS_OF_NAME, {"vm_name": vm_name})
     found = (context_row(row) for row in rows)
     return tuple(
         context
@@ -99,7 +71,7 @@ async def read_records(connection: AsyncConnection, context_id: str) -> Records:
         UnexpectedRow: a row cannot be attributed or lacks a time it always has.
     """
     clock = await read_clock(connection)
-    row = (await connection.execute(context_columns().where(contexts.c.context_id == context_id))).one_or_none()
+    row = (await connection.execute(statements.CONTEXT, {"context_id": context_id})).one_or_none()
     if row is None:
         raise no_such_context(context_id)
     context = context_row(row)
@@ -126,35 +98,8 @@ async def read_records(connection: AsyncConnection, context_id: str) -> Records:
 
 
 async def _count_namesakes(connection: AsyncConnection, context: ContextRow) -> int:
-    others = select(func.count()).where(
-        contexts.c.vm_name == context.vm_name, contexts.c.context_id != context.context_id
-    )
-    return int(await connection.scalar(others) or 0)
-
-
-def belongs_to(context_id: str, vmware_vm_id: str) -> ColumnElement[bool]:
-    """Failover jobs of a context: by id; rows without one by the VMware id, never by name (facts 10.1)."""
-    column = failover_jobs.c.vm_context_id
-    return or_(column == context_id, and_(or_(column.is_(None), column == ""), failover_jobs.c.vm_id == vmware_vm_id))
-
-
-def not_in(column: KeyedColumnElement[Any], terminal: Sequence[str]) -> ColumnElement[bool]:
-    """A status outside the terminal ones: NULL and values nobody has seen count as open."""
-    return or_(column.is_(None), column.not_in(terminal))
-
-
-def context_columns() -> Select[Any]:
-    """The columns of a context that are read."""
-    names = (
-        "context_id",
-        "vm_name",
-        "vcenter_host",
-        "vmware_vm_id",
-        "current_status",
-        "current_job_id",
-        "last_successful_job_id",
-    )
-    return select(*(contexts.c[name] for name in names))
+    named = {"vm_name": context.vm_name, "context_id": context.context_id}
+    return int(await connection.scalar(statements.NAMESAKES, named) or 0)
 
 
 def context_row(row: Row[Any]) -> ContextRow:
@@ -172,26 +117,16 @@ def context_row(row: Row[Any]) -> ContextRow:
 
 async def read_oma_vm_ids(connection: AsyncConnection) -> tuple[str, ...]:
     """`oma_vm_id` of each active row of `ossea_configs`."""
-    rows = await connection.scalars(
-        select(ossea_configs.c.oma_vm_id).where(ossea_configs.c.is_active).order_by(ossea_configs.c.id)
-    )
-    return tuple(vm_id or "" for vm_id in rows)
+    return tuple(vm_id or "" for vm_id in await connection.scalars(statements.OMA_VM_IDS))
 
 
 async def _read_failovers(connection: AsyncConnection, context: ContextRow) -> tuple[FailoverRow, ...]:
-    rows = (
-        await connection.execute(
-            select(failover_jobs)
-            .where(belongs_to(context.context_id, context.vmware_vm_id))
-            .order_by(failover_jobs.c.created_at.desc(), failover_jobs.c.id.desc())
-        )
-    ).all()
+    ids = {"context_id": context.context_id, "vmware_vm_id": context.vmware_vm_id}
+    rows = (await connection.execute(statements.FAILOVERS, ids)).all()
     strays = [row for row in rows if not row.vm_context_id]
     if strays:
         # The same VMware id may exist in two vCenters; then nobody can say whose job it is.
-        owners = await connection.scalar(
-            select(func.count()).select_from(contexts).where(contexts.c.vmware_vm_id == context.vmware_vm_id)
-        )
+        owners = await connection.scalar(statements.OWNERS, {"vmware_vm_id": context.vmware_vm_id})
         if owners != 1:
             raise nobodys_failover(strays[0], context)
     return tuple(map(failover_row, rows))
@@ -241,21 +176,10 @@ class JobActivity:
 async def _read_tracking(
     connection: AsyncConnection, context: ContextRow, failovers: Sequence[FailoverRow], clock: Clock
 ) -> tuple[tuple[TrackingRow, ...], tuple[OwnClaimRow, ...]]:
-    column = job_tracking.c
-    age = func.coalesce(column.started_at, column.created_at)
-    newest = select(job_tracking).order_by(age.desc(), column.id).limit(TRACKING_LIMIT)
-    is_open = not_in(column.status, TERMINAL_TRACKING)
-    unattributed = is_unattributed()
     wanted_jobs = {f.job_id for f in failovers if f.status not in TERMINAL_FAILOVER}
-    wanted_jobs |= {f.job_id for f in failovers[:TRACKING_LIMIT]}
-    wanted = any_of(
-        newest.where(column.context_id == context.context_id),
-        select(job_tracking).where(column.context_id == context.context_id, is_open),
-        select(job_tracking).where(column.id.in_(wanted_jobs)),
-        newest.where(unattributed),
-        select(job_tracking).where(unattributed, is_open),
-    )
-    found = {row.id: row for row in await connection.execute(wanted)}
+    wanted_jobs |= {f.job_id for f in failovers[: statements.TRACKING_LIMIT]}
+    wanted = {"context_id": context.context_id, "job_ids": list(wanted_jobs)}
+    found = {row.id: row for row in await connection.execute(statements.TRACKING, wanted)}
 
     claims: list[OwnClaimRow] = []
     foreign: list[Row[Any]] = []
@@ -270,21 +194,6 @@ async def _read_tracking(
     await read_mentions(connection, [row.id for row in foreign if not row.context_id], activity)
     return tuple(tracking_row(row, activity[row.id]) for row in foreign), tuple(
         sorted(claims, key=lambda claim: claim.id)
-    )
-
-
-def any_of(*selections: Select[Any]) -> CompoundSelect[Any]:
-    """Selections of one table, each by its own index, in one statement; a row that fits several comes as often."""
-    return union_all(*(select(selection.subquery()) for selection in selections))
-
-
-def is_unattributed() -> ColumnElement[bool]:
-    """A cleanup of the product that names no context: it may be of any VM."""
-    column = job_tracking.c
-    return and_(
-        or_(column.context_id.is_(None), column.context_id == ""),
-        column.job_type == envelope.JOB_TYPE,
-        column.operation == envelope.OPERATION,
     )
 
 
@@ -352,15 +261,14 @@ def tracking_row(row: Row[Any], activity: JobActivity) -> TrackingRow:
 
 
 async def read_activity(
-    connection: AsyncConnection, job_ids: Collection[str], *, limit: int = PROBLEM_LIMIT
+    connection: AsyncConnection, job_ids: Sequence[str], *, limit: int = statements.PROBLEM_LIMIT
 ) -> defaultdict[str, JobActivity]:
     """Steps of jobs, and of their log the newest row and at most `limit` of the newest problems."""
     activity: defaultdict[str, JobActivity] = defaultdict(JobActivity)
     if not job_ids:
         return activity
-    for row in await connection.execute(
-        select(job_steps).where(job_steps.c.job_id.in_(job_ids)).order_by(job_steps.c.job_id, job_steps.c.seq)
-    ):
+    of_jobs = {"job_ids": job_ids}
+    for row in await connection.execute(statements.STEPS, of_jobs):
         activity[row.job_id].steps.append(
             StepRow(
                 row_id=row.id,
@@ -372,20 +280,10 @@ async def read_activity(
                 error=row.error_message or None,
             )
         )
-    log = log_events.c
-    for row in await connection.execute(
-        select(log.job_id, func.max(log.id).label("newest_id"), func.max(log.ts).label("newest_at"))
-        .where(log.job_id.in_(job_ids))
-        .group_by(log.job_id)
-    ):
+    for row in await connection.execute(statements.NEWEST_LOG, of_jobs):
         activity[row.job_id].newest_log_id = row.newest_id
         activity[row.job_id].newest_log_at = row.newest_at
-    problems = await connection.execute(
-        select(log.id, log.job_id, log.level, log.message, log.ts)
-        .where(log.job_id.in_(job_ids), log.level.in_(("WARN", "ERROR")))
-        .order_by(log.id.desc())
-        .limit(limit)
-    )
+    problems = await connection.execute(statements.PROBLEMS, of_jobs | {"limit": limit})
     for row in reversed(problems.all()):
         activity[row.job_id].problems.append(
             LogRow(
@@ -399,31 +297,21 @@ async def read_activity(
 
 
 async def read_mentions(
-    connection: AsyncConnection, job_ids: Collection[str], activity: defaultdict[str, JobActivity]
+    connection: AsyncConnection, job_ids: Sequence[str], activity: defaultdict[str, JobActivity]
 ) -> None:
     """What jobs without context id wrote: the only way to tell whose VM they worked on (rule 13)."""
     if not job_ids:
         return
-    log = log_events.c
-    rows = await connection.execute(
-        select(log.job_id, log.message, log.attrs)
-        .where(log.job_id.in_(job_ids))
-        .order_by(log.id.desc())
-        .limit(_MENTION_LIMIT)
-    )
+    rows = await connection.execute(statements.MENTIONS, {"job_ids": job_ids})
     for row in reversed(rows.all()):
         activity[row.job_id].mentions.append(f"{row.message or ''} {row.attrs or ''}")
 
 
 async def _read_replications(connection: AsyncConnection, context: ContextRow) -> tuple[ReplicationRow, ...]:
-    column = replication_jobs.c
     named = [job for job in (context.current_job_id, context.last_successful_job_id) if job is not None]
-    ours = select(replication_jobs).where(column.vm_context_id == context.context_id)
-    wanted = any_of(
-        ours.order_by(column.created_at.desc(), column.id.desc()).limit(REPLICATION_LIMIT),
-        ours.where(or_(not_in(column.status, TERMINAL_REPLICATION), column.id.in_(named))),
-    )
-    return replication_rows({row.id: row for row in await connection.execute(wanted)}.values())
+    wanted = {"context_id": context.context_id, "named": named}
+    found = {row.id: row for row in await connection.execute(statements.REPLICATIONS, wanted)}
+    return replication_rows(found.values())
 
 
 def replication_rows(rows: Iterable[Row[Any]]) -> tuple[ReplicationRow, ...]:
@@ -444,20 +332,8 @@ def replication_rows(rows: Iterable[Row[Any]]) -> tuple[ReplicationRow, ...]:
 
 
 async def _read_syncs(connection: AsyncConnection, context_id: str) -> tuple[SyncRow, ...]:
-    column = cbt_history.c
-    ours = select(cbt_history).where(column.vm_context_id == context_id)
-    # A VM of many disks must not lose sight of a disk that is synced seldom: its newest sync of each sort is always
-    # read.
-    newest_of_disk = (
-        select(func.max(column.id))
-        .where(column.vm_context_id == context_id)
-        .group_by(column.disk_id, column.sync_type, column.sync_success)
-    )
-    wanted = any_of(
-        ours.order_by(column.created_at.desc(), column.id.desc()).limit(SYNC_LIMIT),
-        ours.where(column.id.in_(newest_of_disk)),
-    )
-    return sync_rows({row.id: row for row in await connection.execute(wanted)}.values())
+    found = {row.id: row for row in await connection.execute(statements.SYNCS, {"context_id": context_id})}
+    return sync_rows(found.values())
 
 
 def sync_rows(rows: Iterable[Row[Any]]) -> tuple[SyncRow, ...]:
@@ -481,10 +357,7 @@ def sync_rows(rows: Iterable[Row[Any]]) -> tuple[SyncRow, ...]:
 
 
 async def _read_disks(connection: AsyncConnection, context_id: str) -> tuple[DiskRow, ...]:
-    rows = await connection.execute(
-        select(vm_disks).where(vm_disks.c.vm_context_id == context_id).order_by(vm_disks.c.id)
-    )
-    return tuple(map(disk_row, rows))
+    return tuple(map(disk_row, await connection.execute(statements.DISKS, {"context_id": context_id})))
 
 
 def disk_row(row: Row[Any]) -> DiskRow:
@@ -493,10 +366,7 @@ def disk_row(row: Row[Any]) -> DiskRow:
 
 
 async def _read_volumes(connection: AsyncConnection, context_id: str) -> tuple[VolumeRow, ...]:
-    rows = await connection.execute(
-        select(ossea_volumes).where(ossea_volumes.c.vm_context_id == context_id).order_by(ossea_volumes.c.id)
-    )
-    return tuple(map(volume_row, rows))
+    return tuple(map(volume_row, await connection.execute(statements.VOLUMES, {"context_id": context_id})))
 
 
 def volume_row(row: Row[Any]) -> VolumeRow:
@@ -516,16 +386,10 @@ def volume_row(row: Row[Any]) -> VolumeRow:
 
 
 async def _read_mappings(
-    connection: AsyncConnection, context_id: str, volume_ids: Collection[str]
+    connection: AsyncConnection, context_id: str, volume_ids: Sequence[str]
 ) -> tuple[MappingRow, ...]:
-    column = device_mappings.c
-    rows = await connection.execute(
-        select(device_mappings)
-        # Also those that name the context and a volume it does not know: such a volume is missing.
-        .where(or_(column.volume_uuid.in_(volume_ids), column.vm_context_id == context_id))
-        .order_by(column.volume_uuid)
-    )
-    return tuple(map(mapping_row, rows))
+    wanted = {"volume_ids": volume_ids, "context_id": context_id}
+    return tuple(map(mapping_row, await connection.execute(statements.MAPPINGS, wanted)))
 
 
 def mapping_row(row: Row[Any]) -> MappingRow:
@@ -540,22 +404,10 @@ def mapping_row(row: Row[Any]) -> MappingRow:
 
 
 async def _read_operations(
-    connection: AsyncConnection, volume_ids: Collection[str], clock: Clock
+    connection: AsyncConnection, volume_ids: Sequence[str], clock: Clock
 ) -> tuple[OperationRow, ...]:
-    return tuple(map(operation_row, await connection.execute(operations_of(volume_ids, clock))))
-
-
-def operations_of(volume_ids: Collection[str], clock: Clock) -> Select[Any]:
-    """Operations of the daemon on these volumes that are open or recent, newest first."""
-    column = volume_operations.c
-    return (
-        select(volume_operations)
-        .where(
-            column.volume_id.in_(volume_ids),
-            or_(not_in(column.status, TERMINAL_OPERATION), column.created_at >= clock.utc - _OPERATION_AGE),
-        )
-        .order_by(column.created_at.desc(), column.id)
-    )
+    wanted = {"volume_ids": volume_ids, "since": clock.utc - statements.OPERATION_AGE}
+    return tuple(map(operation_row, await connection.execute(statements.OPERATIONS, wanted)))
 
 
 def operation_row(row: Row[Any]) -> OperationRow:
@@ -578,12 +430,8 @@ def operation_row(row: Row[Any]) -> OperationRow:
 async def read_exports(connection: AsyncConnection, volume_ids: Iterable[str]) -> frozenset[str]:
     """Those of these volumes that have an NBD export."""
     by_name = {_EXPORT_PREFIX + volume_id: volume_id for volume_id in volume_ids}
-    column = nbd_exports.c
-    rows = await connection.execute(
-        select(column.volume_id, column.export_name).where(
-            or_(column.volume_id.in_(by_name.values()), column.export_name.in_(by_name))
-        )
-    )
+    wanted = {"volume_ids": list(by_name.values()), "names": list(by_name)}
+    rows = await connection.execute(statements.EXPORTS, wanted)
     known = set(by_name.values())
     return frozenset(
         volume_id for row in rows for volume_id in (row.volume_id, by_name.get(row.export_name)) if volume_id in known

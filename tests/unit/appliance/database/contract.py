@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import make_url
+from sqlalchemy.pool import QueuePool
 
 from failed_execution_cleanup.appliance.database import (
     ClaimLost,
@@ -37,6 +38,7 @@ from tests.unit.appliance.database.oma_rows import (
 )
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from failed_execution_cleanup.recovery.actions import Closing
@@ -57,8 +59,27 @@ class AlwaysHeld:
         return None
 
 
+def kept(engine: Engine) -> int:
+    """Connections that an engine keeps open for the next who asks."""
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedin()
+
+
 class ReadContract:
     """Reading a context."""
+
+    async def test_the_last_who_uses_a_door_closes_its_connections_and_it_may_be_used_again(
+        self, database: OMADatabase, rows: OMARows
+    ) -> None:
+        await rows.add_hung_failover()
+        pool = database._pool.sync_engine
+        async with database:
+            async with database:
+                await database.read(CONTEXT)
+            assert kept(pool) == 1
+        assert kept(pool) == 0
+        async with database:
+            assert (await database.read(CONTEXT)).context.vm_name == "pgtest1"
 
     async def test_reads_everything_of_the_context(self, database: OMADatabase, rows: OMARows) -> None:
         await rows.add_hung_failover()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tests.unit.appliance.database.oma_rows import OMARows
 
 
+pytestmark = pytest.mark.sqlite_threads
+
+
 class TestSQLite(DatabaseContract):
     """The whole contract."""
 
