@@ -260,16 +260,18 @@ def _still_finished(case: _Case) -> CleanupStatus:
 
 
 def _settled(progress: Progress) -> Decision:
-    """The decision; an end or a stop is none while requests are still being settled: whoever waits would take it for the last word."""
+    """The decision; an end or a stop is none while the claim is held for what still runs: whoever waits would take it for the last word."""
     decision = progress.decision
-    if not (progress.claimed and any(request.open for request in progress.memory.requests)):
+    if not progress.claimed:
         return decision
     match decision:
         case Done(assessment=seen):
-            return Wait(None, "everything is as wanted; the last requests are settling", timedelta(0), seen)
+            return Wait(None, "everything is as wanted; the last steps are ending", timedelta(0), seen)
         case Refuse(reason=reason, message=message, assessment=seen):
-            said = f"stops for {reason.value} when its last requests are settled: {message}"
+            said = f"stops for {reason.value} when its last steps have ended: {message}"
             return Wait(None, said, timedelta(0), seen)
+        case Stopped(message=message, assessment=seen):
+            return Wait(None, f"stops when its last steps have ended: {message}", timedelta(0), seen)
     return decision
 
 

@@ -323,7 +323,7 @@ def _enabled(
 
 
 def _quiet(left: timedelta, assessment: Assessment) -> Wait:
-    return Wait(Reason.QUIET_TIME, QUIET_WHY, left, assessment)
+    return Wait(Reason.QUIET_TIME, f"{QUIET_WHY}.", left, assessment)
 
 
 def _home_step(v: VolumeAssessment) -> Action | None:

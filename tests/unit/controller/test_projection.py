@@ -306,17 +306,21 @@ def test_a_retry_after_a_failed_attempt_is_told_apart_from_work() -> None:
     assert status.next_attempt_at == NOW + SECOND
 
 
-def test_an_end_does_not_count_before_the_last_requests_are_settled() -> None:
+@pytest.mark.parametrize("left", ["a request", "only rows"])
+def test_an_end_does_not_count_while_the_claim_is_held(left: str) -> None:
     decision = Done(CoreReason.CLEANED, "all done", progress_of(clean_world()).decision.assessment)
-    status = project(cleanup(), Progress(decision, clean_world(), running_memory(), "claim-1", claimed=True), NOW)
+    memory = running_memory() if left == "a request" else running_memory(requests=())
+    status = project(cleanup(), Progress(decision, clean_world(), memory, "claim-1", claimed=True), NOW)
     assert ready_of(status) == ("Unknown", "Progressing")
     assert status.completed_at is None
     assert not status.history
 
 
-def test_a_stop_is_no_last_word_before_the_last_requests_are_settled() -> None:
+@pytest.mark.parametrize("left", ["a request", "only rows"])
+def test_a_stop_is_no_last_word_while_the_claim_is_held(left: str) -> None:
     refused = Refuse(CoreReason.RUNNING_TEST_VM, "vm-7 is running.", broken())
-    working = Progress(refused, broken_world(), running_memory(), "claim-1", claimed=True)
+    memory = running_memory() if left == "a request" else running_memory(requests=())
+    working = Progress(refused, broken_world(), memory, "claim-1", claimed=True)
     status = project(cleanup(), working, NOW)
     assert ready_of(status) == ("Unknown", "Progressing")
     assert "Stalled" not in conditions(status)
@@ -693,6 +697,17 @@ def test_no_plan_is_shown_while_a_run_that_became_a_plan_still_brings_volumes_ho
     status = project(cleanup(), progress, NOW, planned=True)
     assert ready_of(status) == ("Unknown", "Progressing")
     assert (abnormal(status), status.plan) == ({"Reconciling"}, ())
+
+
+@pytest.mark.parametrize(("planned", "reason"), [(True, "PlanReady"), (False, "Suspended")])
+def test_who_was_asked_to_stop_has_stopped_when_the_claim_is_let_go(planned: bool, reason: str) -> None:
+    stopped = Stopped("stopped as asked.", (), broken())
+    ending = Progress(stopped, broken_world(), running_memory(), "claim-1", claimed=True)
+    status = project(cleanup(suspended=not planned), ending, NOW, planned=planned)
+    assert (ready_of(status), status.plan) == (("Unknown", "Progressing"), ())
+    assert "stopped as asked." in message_of(status, "Ready")
+    status = project(cleanup(suspended=not planned), replace(ending, claimed=False), NOW, planned=planned)
+    assert (ready_of(status), bool(status.plan)) == (("False", reason), planned)
 
 
 def test_what_awaits_an_approval_is_shown_with_its_digest() -> None:
