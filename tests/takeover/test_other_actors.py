@@ -32,6 +32,8 @@ pytestmark = pytest.mark.timeout(120)
 LONG: Final = timedelta(minutes=5)
 PATIENT: Final = replace(QUICK, stuck_after=LONG)
 """Who showed life in the run that is intruded on counts as alive, however slow the machine."""
+QUIET: Final = timedelta(seconds=5)
+"""Longer than the act takes, which begins as soon as the quiet time is told."""
 IMPATIENT: Final = replace(QUICK, stuck_after=timedelta(seconds=1))
 """Afterwards he soon counts as dead."""
 LIMITS: Final = Limits(http_seconds=10.0, expiry_seconds=3.0)
@@ -141,7 +143,7 @@ def cases() -> Iterator[Case]:
 async def test_nothing_is_sent_before_it_was_seen_and_every_stop_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
-    settings = replace(PATIENT, quiet=LONG) if case.moment == IN_QUIET_TIME else PATIENT
+    settings = replace(PATIENT, quiet=QUIET) if case.moment == IN_QUIET_TIME else PATIENT
     async with engine(tmp_path, "F11", disks=2, settings=IMPATIENT, kind=case.kind, limits=LIMITS) as run:
         for command in ("attachVolume", "detachVolume", "revertSnapshot", "deleteSnapshot"):
             run.appliance.latencies.set(command, WORK_SECONDS)

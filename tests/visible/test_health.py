@@ -43,6 +43,11 @@ class Probed:
                 return False, {}
         return answer.status_code == 200, answer.json()["checks"]
 
+    async def leads(self) -> bool:
+        """Whether it is the leader; a replica that is ready may be none yet."""
+        _, checks = await self.probe("/readyz")
+        return checks.get("leadership") == {"ok": True, "detail": "leader"}
+
     async def passes(self, path: str) -> bool:
         return (await self.probe(path))[0]
 
@@ -91,7 +96,7 @@ async def until(reached: Callable[[], Awaitable[bool]], *, what: str, seconds: f
 async def test_blocked_event_loop_fails_the_probe_and_is_told_with_its_place(tmp_path: Path) -> None:
     async with installed(tmp_path) as here:
         operator = start(here)
-        await until(lambda: operator.passes("/readyz"), what="it leads")
+        await until(operator.leads, what="it leads")
         assert await operator.passes("/healthz")
 
         os.kill(operator.process.pid, signal.SIGUSR1)
@@ -107,7 +112,7 @@ async def test_blocked_event_loop_fails_the_probe_and_is_told_with_its_place(tmp
 async def test_dead_workers_fail_liveness_and_not_readiness(tmp_path: Path) -> None:
     async with installed(tmp_path) as here:
         operator = start(here)
-        await until(lambda: operator.passes("/readyz"), what="it leads")
+        await until(operator.leads, what="it leads")
 
         os.kill(operator.process.pid, signal.SIGUSR2)
         await until(lambda: operator.fails("/healthz"), what="liveness fails")
@@ -119,7 +124,7 @@ async def test_dead_workers_fail_liveness_and_not_readiness(tmp_path: Path) -> N
 async def test_api_that_is_down_fails_readiness_and_not_liveness(tmp_path: Path) -> None:
     async with installed(tmp_path) as here, relay(httpx.URL(here.api.url).port or 80) as network:
         operator = start(here, api_port=network.port)
-        await until(lambda: operator.passes("/readyz"), what="it leads")
+        await until(operator.leads, what="it leads")
 
         network.cut()
         ready, checks = await operator.probe("/readyz")
@@ -136,7 +141,7 @@ async def test_api_that_is_down_fails_readiness_and_not_liveness(tmp_path: Path)
 async def test_standby_is_live_and_ready(tmp_path: Path) -> None:
     async with installed(tmp_path) as here:
         leader = start(here)
-        await until(lambda: leader.passes("/readyz"), what="the first leads")
+        await until(leader.leads, what="the first leads")
         standby = start(here)
         await until(lambda: standby.passes("/readyz"), what="the second is ready")
         _, checks = await standby.probe("/readyz")

@@ -3,6 +3,7 @@
 401  no token, or one that is not accepted        409  refused, ambiguous, or only a person can help
 403  a right is missing                           413  the body is too long
 404  no such VM, Appliance, cleanup or page       422  the request cannot be understood
+414  the address is too long                      431  the headers are too long
 429  too many requests or refused tokens          500  it was tried and did not succeed
 503  API server or appliance cannot be reached    504  not finished yet; it goes on
 """

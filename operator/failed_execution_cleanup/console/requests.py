@@ -47,14 +47,16 @@ _MEANINGS: Final = {
     404: "No such VM, Appliance or cleanup.",
     409: "Refused, ambiguous, or only a person can help.",
     413: "The body is too long.",
+    414: "The address is too long.",
     422: "The request cannot be understood.",
     429: "Too many requests, or too many refused tokens.",
+    431: "The headers are too long.",
     500: "It was tried and did not succeed.",
     501: "Not on an appliance without Kubernetes.",
     503: "The Kubernetes API server or the appliance cannot be reached.",
     504: "Not finished yet; it goes on.",
 }
-_ALWAYS: Final = (401, 403, 422, 429, 500, 503)
+_ALWAYS: Final = (401, 403, 414, 422, 429, 431, 500, 503)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
