@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -37,14 +37,21 @@ OSSEA_KINDS: Final = (
 DAEMON_KINDS: Final = OSSEA_KINDS
 
 
-def every_kind(command: str, kinds: tuple[FaultKind, ...], *, apart: int) -> tuple[Fault, ...]:
+LATE: Final[Mapping[str, tuple[int, ...]]] = {"listVirtualMachines": (0, 1, 2), "listVMSnapshot": (0, 1, 2)}
+"""Reads that are struck, by what comes before them; long lists are read only a few times in a cleanup, the others often."""
+OFTEN: Final = (0, 4, 9)
+
+
+def every_kind(command: str, kinds: Iterable[FaultKind]) -> tuple[Fault, ...]:
     """One fault after another at one command, with requests that work in between."""
-    return tuple(fault(kind, command, skip=number * apart) for number, kind in enumerate(kinds))
+    return tuple(fault(kind, command, skip=number) for number, kind in enumerate(kinds))
 
 
 @pytest.mark.parametrize("command", OSSEA)
 async def test_read_of_ossea_that_fails_in_every_way(tmp_path: Path, command: str) -> None:
-    trials = [Trial(row, every_kind(command, OSSEA_KINDS, apart=1)) for row in OSSEA[command]]
+    # Snapshots of VMs are listed too seldom to strike with all kinds in one cleanup.
+    parts = (OSSEA_KINDS[:3], OSSEA_KINDS[3:]) if command == "listVMSnapshot" else (OSSEA_KINDS, OSSEA_KINDS)
+    trials = [Trial(row, every_kind(command, kinds)) for row, kinds in zip(OSSEA[command], parts, strict=True)]
     assert await findings(trials, tmp_path) == []
 
 
@@ -58,7 +65,8 @@ async def test_read_of_the_daemon_that_fails_in_every_way(tmp_path: Path, comman
 @pytest.mark.parametrize("command", OSSEA)
 async def test_limit_of_the_account_is_respected(tmp_path: Path, command: str) -> None:
     trials = [
-        Trial(OSSEA[command][0], (fault(FaultKind.HTTP_429, command, seconds=3.0, skip=skip),)) for skip in (0, 3)
+        Trial(OSSEA[command][0], (fault(FaultKind.HTTP_429, command, seconds=3.0, skip=skip),))
+        for skip in (0, 2 if command in LATE else 3)
     ]
     assert await findings(trials, tmp_path) == []
 
@@ -66,7 +74,9 @@ async def test_limit_of_the_account_is_respected(tmp_path: Path, command: str) -
 @pytest.mark.parametrize("command", ["listVirtualMachines", "listVolumes", "listSnapshots", "listVMSnapshot"])
 async def test_list_that_is_refused_does_not_say_that_something_is_gone(tmp_path: Path, command: str) -> None:
     trials = [
-        Trial(row, (fault(FaultKind.HTTP_431, command, skip=skip),)) for row in OSSEA[command] for skip in (0, 4, 9)
+        Trial(row, (fault(FaultKind.HTTP_431, command, skip=skip),))
+        for row in OSSEA[command]
+        for skip in LATE.get(command, OFTEN)
     ]
     assert await findings(trials, tmp_path) == []
 

@@ -6,11 +6,16 @@ Shared by the doors to OSSEA and to the Volume Daemon; what an answer means is t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import math
 import re
 import ssl
 import time
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 
@@ -26,6 +31,42 @@ from failed_execution_cleanup.appliance.errors import (
 
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Failures that happen before a byte of the request leaves. Anything else may have happened after."""
+
+
+_NOT_AFTER: ContextVar[float] = ContextVar("not_after", default=math.inf)
+"""Monotonic time after which a mutating request must not be sent any more."""
+
+
+@contextlib.contextmanager
+def sent_within(seconds: float) -> Iterator[None]:
+    """Mutating requests of this block are sent so soon or not at all.
+
+    A process may be held up at any line, stopped or starved, and go on long after somebody else took its claim over. So the last look
+    is made right before bytes leave: who takes over waits until what was sent before can have arrived (rules, claim and memory).
+
+    Args:
+        seconds: from now on; begin the block before the read that allows the request (rule 7).
+    """
+    token = _NOT_AFTER.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _NOT_AFTER.reset(token)
+
+
+class _HeldUp(Exception):  # noqa: N818 - a signal inside this module
+    """It is too late to send; `begun` says whether a part was sent."""
+
+    def __init__(self, *, begun: bool) -> None:
+        super().__init__()
+        self.begun = begun
+
+
+async def _look_at_the_clock(event: str, _info: Mapping[str, Any]) -> None:
+    """Hook of httpcore: called right before the head of a request is written, and right before its body."""
+    part = event.removeprefix("http11.")
+    if part in {"send_request_headers.started", "send_request_body.started"} and time.monotonic() > _NOT_AFTER.get():
+        raise _HeldUp(begun=part == "send_request_body.started")
 
 
 @functools.cache
@@ -119,11 +160,20 @@ async def _send(
     # A quarter each for a free connection, TCP and TLS: what ends before sending never looks like a lost answer.
     limits = httpx.Timeout(timeout_seconds, connect=timeout_seconds / 4, pool=timeout_seconds / 4)
     request.extensions = {**request.extensions, "timeout": limits.as_dict()}
+    if mutating:
+        request.extensions["trace"] = _look_at_the_clock
     try:
         async with asyncio.timeout(timeout_seconds):
             return await http.send(request, follow_redirects=False)
     except _BEFORE_SENDING as error:
         raise _not_sent(error, request, system=system, what=what) from error
+    except _HeldUp as error:
+        reason = "this process was held up for longer than a request may take"
+        if error.begun:
+            raise no_answer(reason, system=system, what=what, mutating=mutating) from None
+        raise NotExecuted(
+            f"{what}: not sent, {reason}.", system=system, remedy="Everything is looked at again."
+        ) from None
     except TimeoutError as error:
         raise no_answer(
             f"no answer within {timeout_seconds:g} s", system=system, what=what, mutating=mutating

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from failed_execution_cleanup.appliance.errors import NotFound, Unavailable
 from failed_execution_cleanup.appliance.ossea import OSSEAClient
-from failed_execution_cleanup.appliance.skyline import Skyline
+from failed_execution_cleanup.appliance.skyline import Skyline, together
 from failed_execution_cleanup.recovery.world import Cloud, CloudSnapshot, CloudVM, CloudVolume, Records, World
 
 
@@ -41,6 +41,30 @@ async def observe(
         ),
         first=first,
     )
+
+
+async def look_again(ossea: OSSEAClient, cloud: Cloud, volume_ids: Collection[str]) -> Cloud | None:
+    """What was seen before, with some volumes and their snapshots read afresh by their ids.
+
+    Returns:
+        None where OSSEA does not show one of them: only the long lists can tell what that means (rule 9).
+
+    Raises:
+        NotExecuted, Refused: they could not be read.
+    """
+    volumes, snapshots = dict(cloud.volumes), dict(cloud.snapshots)
+    try:
+        async with together() as group:
+            found = {i: group.create_task(ossea.list_volumes(volume_id=i)) for i in volume_ids}
+            theirs = {i: group.create_task(ossea.list_snapshots(i)) for i in volume_ids}
+    except NotFound:
+        return None
+    for volume_id, task in found.items():
+        if [volume.id for volume in task.result()] != [volume_id]:
+            return None
+        volumes[volume_id] = task.result()[0]
+        snapshots[volume_id] = theirs[volume_id].result()
+    return replace(cloud, volumes=volumes, snapshots=snapshots)
 
 
 async def with_missing(

@@ -50,7 +50,11 @@ def job_id_for(subject_job: str, request: Request) -> str:
 
 
 class Performer:
-    """Carries out requests for one VM. Holds no state of its own."""
+    """Carries out requests for one VM. Holds no state of its own.
+
+    Attributes:
+        arrival_seconds: how long a request may be on its way.
+    """
 
     def __init__(
         self,
@@ -76,7 +80,7 @@ class Performer:
         self._doors = doors
         self._subject = subject
         self._now = now
-        self._arrival = timedelta(seconds=arrival_seconds)
+        self.arrival_seconds = arrival_seconds
         self._operation_seconds = operation_seconds
         self._stop_seconds = stop_seconds
 
@@ -249,7 +253,7 @@ class Performer:
 
     def _may_still_arrive(self, request: Request) -> None:
         """A request whose answer was lost and that is not known yet may still be on its way."""
-        if request.external_id is None and self._now() - request.sent_at < self._arrival:
+        if request.external_id is None and self._now() - request.sent_at < timedelta(seconds=self.arrival_seconds):
             raise NotExecuted(
                 f"{request.kind} of {request.object} may still be on its way.",
                 system="the network",

@@ -135,6 +135,7 @@ class Cleanup:
         return Progress(decision, world, memory, stored.id if stored else None)
 
     async def _locked(self, lock: ContextLock, order: Order) -> Progress:
+        looked_at = asyncio.get_running_loop().time()
         world = await self._around.observe(lock)
         pinned = await _pinned(lock, world, order)
         if pinned is not None and order.job_id not in (None, pinned):
@@ -204,9 +205,9 @@ class Cleanup:
                 await phases.resume(claim)
                 if order.note:
                     await lock.log(claim.stored, "INFO", order.note)
-                return await self._claimed(claim, world, abandoned=abandoned)
+                return await self._claimed(claim, world, looked_at, abandoned=abandoned)
 
-    async def _claimed(self, claim: Claim, world: World, *, abandoned: bool) -> Progress:
+    async def _claimed(self, claim: Claim, world: World, looked_at: float, *, abandoned: bool) -> Progress:
         subject = Subject(
             job_id=claim.memory.job_id,
             vm_name=world.records.context.vm_name,
@@ -228,6 +229,8 @@ class Cleanup:
         try:
             if abandoned or any(r.open for r in claim.memory.requests):
                 await worker.settle_abandoned()
+            else:
+                worker.has_looked(world, looked_at)
             progress = await worker.work()
         except ApplianceError as error:
             # Kept in the table without a heartbeat, or taken by somebody else: in any case not ours any more.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from failed_execution_cleanup.appliance.database import ContextLock
 from failed_execution_cleanup.appliance.doors import Doors
-from failed_execution_cleanup.appliance.observe import observe
+from failed_execution_cleanup.appliance.observe import look_again, observe
 from failed_execution_cleanup.recovery.goals import Settings, Wish
-from failed_execution_cleanup.recovery.world import Records, World
+from failed_execution_cleanup.recovery.world import Cloud, Records, World
 from failed_execution_cleanup.run.order import Order, Reporter
 
 
@@ -33,6 +34,10 @@ class Surroundings:
         world = await observe(self.doors.ossea, lock.read)
         self._set_clock(world.records)
         return world
+
+    async def look_again(self, cloud: Cloud, volume_ids: Collection[str]) -> Cloud | None:
+        """An earlier look with these volumes as they are now; None where OSSEA does not show them all."""
+        return await look_again(self.doors.ossea, cloud, volume_ids)
 
     async def read(self, lock: ContextLock) -> Records:
         """Read the rows alone, and set the clock."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from failed_execution_cleanup.appliance.database import ClaimLost, Level, LockLost, RowsChanged
 from failed_execution_cleanup.appliance.errors import (
@@ -25,6 +25,7 @@ from failed_execution_cleanup.appliance.errors import (
     Unknown,
     Untrusted,
 )
+from failed_execution_cleanup.appliance.http_exchange import sent_within
 from failed_execution_cleanup.appliance.perform import Performer, refused
 from failed_execution_cleanup.recovery.actions import PHASE_OF, Action, Kind, System
 from failed_execution_cleanup.recovery.activity import Activity, activity
@@ -50,6 +51,20 @@ HAND_OVER_SECONDS: Final = 5.0
 LEAVING: Final = Wait(None, "the operator is ending; another one goes on at once", timedelta(0), Assessment())
 """What is said of a run that ends with its process."""
 
+_ON_ITS_OWN_LOOK: Final = frozenset(
+    {
+        Kind.MARK_CONTEXT,
+        Kind.DETACH,
+        Kind.REVERT,
+        Kind.MARK_REVERTED,
+        Kind.DELETE_SNAPSHOT,
+        Kind.CLEAR_SNAPSHOT,
+        Kind.ATTACH,
+    }
+)
+"""Requests on one volume, each of which looks at it right before it is sent, and rows that tell what such a request brought, or that
+a cleanup is at work."""
+
 _SETTLE_RETRY: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LOOK_SECONDS: Final = 5.0
 _UNREACHABLE: Final = (2.0, 5.0, 10.0, 30.0)
@@ -67,12 +82,24 @@ class Worker:
         self._around = around
         self._claim = claim
         self._performer = performer
-        self._running: dict[asyncio.Task[None], Action] = {}
+        self._running: dict[asyncio.Task[Outcome | None], Action] = {}
         self._held_back: dict[str, tuple[int, float]] = {}
         self._trouble = 0
         self._seen: Activity | None = None  # of others, at the last full look
-        self._cloud: Cloud | None = None  # what OSSEA showed, while nothing but rows was written since
+        self._cloud: Cloud | None = None  # what OSSEA showed, while nothing can have changed it but requests on volumes
+        self._stale: set[str] = set()  # volumes whose requests ended since
+        self._looked_at = 0.0  # loop time at which the last full look began
         self._unreached: dict[str, ApplianceError] = {}  # by request: why it cannot be sent or followed for now
+
+    def has_looked(self, world: World, at: float) -> None:
+        """Go on from a full look that was made right before the claim was taken; the rows are read again under it.
+
+        Args:
+            world: what it showed.
+            at: loop time at which it began.
+        """
+        self._cloud, self._looked_at = world.cloud, at
+        self._seen = activity(world.records, self._claim.memory)
 
     async def settle_abandoned(self) -> None:
         """Follow what a dead owner left open, then wait for two equal observations (claim and memory).
@@ -156,23 +183,43 @@ class Worker:
     async def _look(self, order: Order) -> tuple[World, Decision]:
         """Observe and decide.
 
-        Rows that we write change nothing in OSSEA, so after them it is not asked again where only requests follow, each of which looks
+        A request that had its effect on a volume changes this volume, and rows that we write change nothing in OSSEA. So for a few
+        seconds after a full look only such volumes are looked at again, if nothing follows but requests on volumes, each of which looks
         at its own object right before it is sent, or rows that tell what a request brought. Anything else rests on a full look.
         """
         around, claim = self._around, self._claim
         wish = around.wish(order, claim.memory.job_id)
-        if self._cloud is not None:
-            world = World(await around.read(claim.lock), self._cloud)
+        if (world := await self._look_at_changes()) is not None:
             decision = decide(world, wish, claim.memory)
-            unchanged = activity(world.records, claim.memory) == self._seen
-            if unchanged and isinstance(decision, Act) and all(map(_rests_on_rows, decision.actions)):
+            if activity(world.records, claim.memory) == self._seen and self._needs_no_more(decision):
                 return world, decision
+        self._looked_at = asyncio.get_running_loop().time()
+        self._stale.clear()
         world = await around.observe(claim.lock)
         self._cloud, before = world.cloud, self._seen
         self._seen = activity(world.records, claim.memory)
         if before not in (None, self._seen):
             await claim.change(partial(_changed, at=around.now()))
         return world, decide(world, wish, claim.memory)
+
+    async def _look_at_changes(self) -> World | None:
+        """The last full look, brought up to date where it changed; None where that is not enough."""
+        cloud = self._cloud
+        if cloud is None or asyncio.get_running_loop().time() - self._looked_at >= _LOOK_SECONDS:
+            return None
+        self._cloud = None  # until the volumes were seen
+        self._cloud = await self._around.look_again(cloud, self._stale)
+        self._stale.clear()
+        return None if self._cloud is None else World(await self._around.read(self._claim.lock), self._cloud)
+
+    def _needs_no_more(self, decision: Decision) -> bool:
+        """Whether what was decided may follow on less than a full look."""
+        match decision:
+            case Act(actions=actions):
+                return all(action.kind in _ON_ITS_OWN_LOOK for action in actions)
+            case Wait(reason=None):
+                return bool(self._running)
+        return False
 
     async def _hand_over(self, decision: Decision) -> Progress:
         """End in the middle: give requests in flight a few seconds to end; those that go on stay open in the memory for the next owner."""
@@ -184,7 +231,7 @@ class Worker:
         self._running.clear()
         return Progress(decision, None, self._claim.memory, self._claim.stored.id, handed_over=True)
 
-    async def _cut(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+    async def _cut(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
         """Cancel tasks while none of them uses the lock's connection, which would end with it."""
         async with self._claim.lock.between_statements():
             for task in tasks:
@@ -231,20 +278,21 @@ class Worker:
         try:
             await asyncio.wait([*self._running, *others], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in others:
-                task.cancel()
+            for other in others:
+                other.cancel()
             await asyncio.gather(*others, return_exceptions=True)
         ended = [(task, action) for task, action in self._running.items() if task.done()]
-        if not ended or any(action.system is not System.DATABASE for _, action in ended):
+        if not ended:
             self._cloud = None
         for task, action in ended:
             del self._running[task]
             await self._ended(task, action)
 
-    async def _ended(self, task: asyncio.Task[None], action: Action) -> None:
+    async def _ended(self, task: asyncio.Task[Outcome | None], action: Action) -> None:
         self._unreached.pop(action.key, None)
+        cloud, self._cloud = self._cloud, None  # whatever was not as foreseen is looked into
         try:
-            task.result()
+            outcome = task.result()
         except (Interrupted, RowsChanged) as cause:
             logger.info("Not sent: observing again", extra={"action": action.key, "cause": str(cause)})
             self._hold_back(action, _INTERRUPTED)
@@ -257,6 +305,11 @@ class Worker:
             await self._log("WARN", f"{action.why}: {error}", action)
         else:
             self._held_back.pop(action.key, None)
+            if action.system is System.DATABASE:
+                self._cloud = cloud
+            elif outcome is Outcome.EFFECT and action.kind in _ON_ITS_OWN_LOOK:
+                self._cloud = cloud
+                self._stale.add(action.volume_id or action.object)
 
     def _hold_back(self, action: Action, pauses: tuple[float, ...], *, at_least: float = 0.0) -> None:
         """Do not try the action again before a pause that grows with each time in a row, nor before a server asks for it."""
@@ -264,22 +317,24 @@ class Worker:
         pause = max(pauses[min(times, len(pauses) - 1)], at_least)
         self._held_back[action.key] = (times + 1, asyncio.get_running_loop().time() + pause)
 
-    async def _carry_out(self, action: Action, world: World) -> None:
+    async def _carry_out(self, action: Action, world: World) -> Outcome | None:
+        """Do it; returns what a request came to, None for rows."""
         if action.system is System.DATABASE:
             await self._write(action, world)
-            return
+            return None
         gate = self._around.doors.reverts if action.kind is Kind.REVERT else contextlib.nullcontext()
         async with gate:
-            await self._request(action, world)
+            return await self._request(action, world)
 
-    async def _request(self, action: Action, world: World) -> None:
+    async def _request(self, action: Action, world: World) -> Outcome | None:
         await self._performer.turn(action)  # first: a turn may take long, and what is checked must not grow old
         if (why_not := await self._performer.check(action)) is not None:
             raise Interrupted(why_not)
         request = await self._claim.write_ahead(action, self._around.now())
         try:
-            await self._confirm(world)
-            external_id = await self._performer.submit(action, request)
+            with sent_within(self._performer.arrival_seconds):
+                await self._confirm(world)
+                external_id = await self._performer.submit(action, request)
         except (Interrupted, NotExecuted):
             await self._claim.forget(request)
             raise
@@ -288,7 +343,7 @@ class Worker:
             await self._claim.settle(request)
             _tell(request, "settled", cause=str(error))
             await self._log("WARN", f"{action.why}: {error}", action)
-            return
+            return request.outcome
         except Unknown as error:
             _tell(request, "sent", cause=str(error))
         else:
@@ -296,7 +351,7 @@ class Worker:
             request = replace(request, external_id=external_id)
             await self._claim.settle(request)
             _tell(request, "sent")
-        await self._settle(request, action)
+        return await self._settle(request, action)
 
     async def _confirm(self, world: World) -> None:
         """The read right before every request (rule 7): claim and lock are ours, and nobody else was at work."""
@@ -307,7 +362,8 @@ class Worker:
         if activity(records, memory) != activity(world.records, memory):
             raise Interrupted("rows of the failover, a replication or a daemon operation changed")
 
-    async def _settle(self, request: Request, action: Action | None = None) -> None:
+    async def _settle(self, request: Request, action: Action | None = None) -> Outcome | None:
+        """Follow a request until it is known what it did, remember that and return it."""
         for pause in itertools.chain(_SETTLE_RETRY, itertools.repeat(_SETTLE_RETRY[-1])):
             try:
                 request = await self._performer.settle(request)
@@ -329,6 +385,7 @@ class Worker:
         level: Level = "INFO" if request.outcome is Outcome.EFFECT else "WARN"
         text = f"{request.kind} of {request.object}: {request.outcome}"
         await self._log(level, text + (f" ({request.error})" if request.error else ""), action)
+        return request.outcome
 
     async def _write(self, action: Action, world: World) -> None:
         lock, stored = self._claim.lock, self._claim.stored
@@ -429,11 +486,6 @@ def _tell(request: Request, state: str, *, cause: str | None = None) -> None:
         state,
         extra={name: value for name, value in told.items() if value is not None},
     )
-
-
-def _rests_on_rows(action: Action) -> bool:
-    """Whether an action may follow on rows alone: a request, which is checked by itself, or a note of what one brought."""
-    return action.system is not System.DATABASE or action.kind in {Kind.MARK_REVERTED, Kind.CLEAR_SNAPSHOT}
 
 
 def _ends(decision: Decision) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Self
 
 import pytest
@@ -17,7 +19,10 @@ from failed_execution_cleanup.appliance.ossea import OSSEAClient
 from failed_execution_cleanup.appliance.rate_limit import RateLimit
 from failed_execution_cleanup.appliance.volume_daemon import VolumeDaemonClient
 from failed_execution_cleanup.recovery.decide import Done
-from failed_execution_cleanup.recovery.world import Records
+from failed_execution_cleanup.recovery.memory import Request
+from failed_execution_cleanup.recovery.world import Records, World
+from failed_execution_cleanup.run.claim import Claim
+from failed_execution_cleanup.run.worker import Worker
 from tests.unit.run.engine import Engine, engine
 
 
@@ -61,6 +66,34 @@ async def test_every_request_follows_its_read_at_once(tmp_path: Path, monkeypatc
     sent = order.events.count("send")
     assert sent == 4
     assert list(order.before("send")) == ["read"] * sent
+
+
+async def test_what_was_allowed_before_the_process_was_held_up_is_not_sent_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped right after the read that allows a request, for longer than it takes to lose the claim: it is looked at anew."""
+    confirm, forget = Worker._confirm, Claim.forget
+    late, confirmed, forgotten = 0.0, 0, list[str]()
+
+    async def confirmed_then_stopped(self: Worker, world: World) -> None:
+        nonlocal late, confirmed
+        await confirm(self, world)
+        confirmed += 1
+        if confirmed == 2:  # the first one is for a row
+            late += 1000.0
+
+    async def noted(self: Claim, request: Request) -> None:
+        forgotten.append(request.kind)
+        await forget(self, request)
+
+    monkeypatch.setattr(Worker, "_confirm", confirmed_then_stopped)
+    monkeypatch.setattr(Claim, "forget", noted)
+    monkeypatch.setattr(http_exchange, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + late))
+    async with engine(tmp_path, "F11", disks=1) as run:
+        assert isinstance(await run.run(), Done)
+        assert run.left_over() == []
+        assert len(run.appliance.journal.requests()) == 4
+    assert forgotten == ["detach"]
 
 
 def _limited(run: Engine, order: Order) -> Doors:

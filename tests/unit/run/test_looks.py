@@ -4,30 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import uuid
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from failed_execution_cleanup.appliance.database import ContextLock, StoredClaim
-from failed_execution_cleanup.recovery.decide import Done
-from failed_execution_cleanup.recovery.world import Records, World
+from failed_execution_cleanup.appliance.observe import look_again, observe
+from failed_execution_cleanup.recovery.actions import Kind
+from failed_execution_cleanup.recovery.decide import Act, Decision, Done, decide
+from failed_execution_cleanup.recovery.goals import Wish
+from failed_execution_cleanup.recovery.memory import Memory
+from failed_execution_cleanup.recovery.world import Cloud, Records, World
+from failed_execution_cleanup.run import worker
 from failed_execution_cleanup.run.surroundings import Surroundings
-from tests.unit.run.engine import VM, engine
+from tests.unit.run.engine import QUICK, VM, engine
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(60)]
 
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every look, every note of what a request brought and every close, in order."""
+    """Every look, every decision to close, every note of what a request brought and every close, in order."""
     seen: list[str] = []
-    observe, read = Surroundings.observe, Surroundings.read
+
+    def decided(world: World, wish: Wish, memory: Memory) -> Decision:
+        decision = decide(world, wish, memory)
+        if isinstance(decision, Act) and any(action.kind is Kind.CLOSE_INCIDENT for action in decision.actions):
+            seen.append("decided to close")
+        return decision
+
+    monkeypatch.setattr(worker, "decide", decided)
+    monkeypatch.setattr(worker, "_LOOK_SECONDS", math.inf)  # or a busy machine would make a look old
+    everything, again, read = Surroundings.observe, Surroundings.look_again, Surroundings.read
     mark, clear, close = ContextLock.mark_reverted, ContextLock.clear_snapshot, ContextLock.close_incident
 
     async def observed(self: Surroundings, lock: ContextLock) -> World:
         seen.append("all")
-        return await observe(self, lock)
+        return await everything(self, lock)
+
+    async def some(self: Surroundings, cloud: Cloud, volume_ids: Collection[str]) -> Cloud | None:
+        seen.extend(["volume"] * len(volume_ids))
+        return await again(self, cloud, volume_ids)
 
     async def rows(self: Surroundings, lock: ContextLock) -> Records:
         seen.append("rows")
@@ -46,6 +69,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         await close(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Surroundings, "observe", observed)
+    monkeypatch.setattr(Surroundings, "look_again", some)
     monkeypatch.setattr(Surroundings, "read", rows)
     monkeypatch.setattr(ContextLock, "mark_reverted", marked)
     monkeypatch.setattr(ContextLock, "clear_snapshot", cleared)
@@ -66,8 +90,9 @@ async def test_a_note_of_what_a_request_brought_is_followed_by_a_look_at_rows_al
 async def test_an_incident_is_closed_and_its_end_told_on_a_full_look(tmp_path: Path, looks: list[str]) -> None:
     async with engine(tmp_path, "F11", disks=2) as run:
         assert isinstance(await run.run(), Done)
-    closing = looks.index("close")
-    assert looks[closing - 1] == "all"
+    before = looks[: looks.index("close")]
+    decided = max(i for i, what in enumerate(before) if what == "decided to close")
+    assert looks[decided - 1] == "all"
     assert looks[-1] == "all"
 
 
@@ -89,6 +114,48 @@ async def test_activity_of_others_beside_our_rows_makes_a_full_look(
         with contextlib.suppress(TimeoutError):  # it waits for the replication, which never ends here
             await run.run(seconds=8)
     assert looks[begun[0] : begun[0] + 2] == ["rows", "all"]
+
+
+async def test_what_a_request_changed_is_looked_at_alone_and_the_end_rests_on_everything(
+    tmp_path: Path, looks: list[str]
+) -> None:
+    async with engine(tmp_path, "F11", disks=1, settings=replace(QUICK, quiet=timedelta(0))) as run:
+        assert isinstance(await run.run(), Done)
+    assert [looks.count("volume"), looks.count("all")] == [4, 3]  # detach, revert, delete, attach; begin, close, end
+
+
+async def test_an_old_look_is_not_brought_up_to_date_but_made_again(
+    tmp_path: Path, looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_LOOK_SECONDS", 0.0)
+    async with engine(tmp_path, "F11", disks=1) as run:
+        assert isinstance(await run.run(), Done)
+    assert "volume" not in looks
+
+
+async def test_a_request_without_effect_is_followed_by_a_look_at_everything(tmp_path: Path, looks: list[str]) -> None:
+    quick = replace(QUICK, quiet=timedelta(0), revert_quiet=timedelta(0))
+    async with engine(tmp_path, "F11", disks=1, settings=quick) as run:
+        run.appliance.faults.arm("job_fails", "revertSnapshot", times=1)
+        assert isinstance(await run.run(), Done)
+    assert [looks.count("volume"), looks.count("all")] == [4, 4]
+
+
+async def test_a_volume_is_seen_again_where_it_is_now(tmp_path: Path) -> None:
+    async with engine(tmp_path, "F24", disks=2) as run:
+        cloud, ossea = run.appliance.cloud, run.doors.ossea
+        async with run.doors.database.lock(run.built.vm.context_id, idle_seconds=30) as lock:
+            seen = (await observe(ossea, lock.read)).cloud
+        moved, kept = cloud.volumes.keys() & seen.snapshots.keys()
+        cloud.volumes[moved].virtualmachineid = None
+
+        again = await look_again(ossea, seen, [moved])
+
+        assert again is not None
+        assert again.volumes[moved].vm_id is None
+        assert again.volumes[kept] is seen.volumes[kept]
+        assert again.snapshots[moved] == seen.snapshots[moved]
+        assert await look_again(ossea, seen, [moved, str(uuid.uuid4())]) is None
 
 
 async def test_many_runs_side_by_side_share_what_ossea_lists(tmp_path: Path) -> None:
