@@ -8,7 +8,7 @@ CONTAINER ?= podman
 VERSION = $(shell $(BIN)/fec --version)
 STAMP := $(VENV)/.synced
 # Most of a test on real parts is waiting, so more than there are cores; what may take longest begins first.
-WORKERS := $(shell echo $$((3 * $$(nproc) / 2)))
+WORKERS := $(shell echo $$((2 * $$(nproc))))
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 export PYTHONPATH := operator:simulators:.
 # Compiled modules are kept, out of sight: without them each of some thousand processes spends seconds on parsing.

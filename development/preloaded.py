@@ -24,7 +24,8 @@ from typing import Final, cast
 from development.processes import Process
 
 _FORKSERVER: Final = multiprocessing.get_context("forkserver")
-_IMPORTS: Final = "development.preloaded_imports"
+IMPORTS: Final = "development.preloaded_imports"
+"""Importing it imports all that programs of this repository import when they run."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -50,7 +51,7 @@ def start_program(name: str, module: str, *arguments: str | Path, log: Path, env
 @functools.cache
 def warm_up() -> None:
     """Start the process that the programs are forked from; it imports them while the caller goes on."""
-    _FORKSERVER.set_forkserver_preload([_IMPORTS])
+    _FORKSERVER.set_forkserver_preload([IMPORTS])
     before = os.environ.get("PYTHONPATH")
     # multiprocessing leaves the process without the parent's path until a child is forked, and says nothing of failed imports.
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -107,5 +108,9 @@ def _become(module: str, arguments: Sequence[str], log: Path, env: Mapping[str, 
         os.dup2(descriptor, stream)
     os.environ.clear()
     os.environ.update(env)
+    # The one thing an imported library has kept of the environment.
+    for name in ("kubernetes.config.kube_config", "kubernetes.aio.config.kube_config"):
+        if name in sys.modules:
+            vars(sys.modules[name])["KUBE_CONFIG_DEFAULT_LOCATION"] = env.get("KUBECONFIG", "~/.kube/config")
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,6 +1,8 @@
 """What every test shares: the real parts, started once per session where a test asks for them."""
 
 import asyncio
+import contextlib
+import gc
 from collections import Counter
 from collections.abc import Iterator
 
@@ -8,6 +10,7 @@ import pytest
 
 from development.control_plane import ControlPlane
 from development.mariadb import MariaDB, private_mariadb
+from development.sqlite_without_threads import sqlite_without_threads
 
 pytest.register_assert_rewrite("tests.unit.appliance.database.contract")
 
@@ -24,11 +27,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (_timeout(item), tests[item.path]), reverse=True)
 
 
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives as long as the tests: modules and thousands of collected items."""
+    gc.collect()
+    gc.freeze()
+
+
 def _timeout(item: pytest.Item) -> float:
     """Seconds after which each test of an item's file counts as hanging; 0 where the file says nothing."""
     module = item.getparent(pytest.Module)
     marks = module.iter_markers("timeout") if module is not None else ()
     return max((float(mark.args[0]) for mark in marks), default=0.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sqlite_at_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """SQLite in the test's own process without threads, but where the driver itself matters: `@pytest.mark.sqlite_threads`."""
+    with contextlib.nullcontext() if request.node.get_closest_marker("sqlite_threads") else sqlite_without_threads():
+        yield
 
 
 @pytest.fixture(scope="session")

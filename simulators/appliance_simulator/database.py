@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from appliance_simulator import schema
 
-SQLITE_BUSY_TIMEOUT_MS = 15_000
+SQLITE_BUSY_TIMEOUT_SECONDS = 15.0
 
 
 def open_engine(url: str) -> AsyncEngine:
@@ -18,13 +18,14 @@ def open_engine(url: str) -> AsyncEngine:
 
     SQLite gets foreign keys, write-ahead logging and a busy timeout, so that several processes can share the file.
     """
-    engine = create_async_engine(url, pool_pre_ping=True)
-    if engine.dialect.name == "sqlite":
+    on_sqlite = make_url(url).get_backend_name() == "sqlite"
+    connect_args = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS} if on_sqlite else {}
+    engine = create_async_engine(url, pool_pre_ping=True, connect_args=connect_args)
+    if on_sqlite:
 
         @event.listens_for(engine.sync_engine, "connect")
         def _prepare(connection: Any, _record: Any) -> None:
             cursor = connection.cursor()
-            cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
             cursor.execute("PRAGMA foreign_keys=ON")
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=NORMAL")

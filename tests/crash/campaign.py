@@ -26,20 +26,12 @@ from typing import Final
 
 from development.control_plane import ControlPlane
 from development.mariadb import MariaDB, private_mariadb
+from development.preloaded import IMPORTS
 from development.stand import ROOT
 from tests.crash.end import differences, unexpected
 from tests.crash.forked import FORK
 from tests.crash.mutating_calls import Call, Kill, System, When
 from tests.crash.point import Parts, Played, Point, expected_end, play_in_process
-
-_LOADED_LATE: Final = (
-    "anyio._backends._asyncio",
-    "httpcore",
-    "sqlalchemy.dialects.mysql.asyncmy",
-    "sqlalchemy.dialects.sqlite.aiosqlite",
-    "uvicorn.lifespan.off",
-)
-"""What libraries import at first use: loaded before the first fork, so that no point has to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +96,7 @@ class Campaign:
     references: dict[str, Played] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in _LOADED_LATE:
-            importlib.import_module(name)
+        importlib.import_module(IMPORTS)
         # What is there now is never collected: the processes that are forked share it instead of copying it.
         gc.collect()
         gc.freeze()

@@ -15,6 +15,7 @@ import httpx
 import yaml
 
 from development.stand import QUICK, ROOT
+from failed_execution_cleanup.appliance.http_exchange import usual_authorities
 from failed_execution_cleanup.controller.operator import LEASE_NAME
 from kubernetes_emulator.server import emulator
 
@@ -124,7 +125,7 @@ async def cluster(directory: Path, real: Path | None) -> AsyncIterator[Cluster]:
             running = await stack.enter_async_context(emulator())
             kubeconfig = directory / "kubeconfig"
             kubeconfig.write_text(json.dumps(running.kubeconfig()))  # JSON is YAML
-            http = httpx.AsyncClient(base_url=running.url, trust_env=False, timeout=20)
+            http = httpx.AsyncClient(base_url=running.url, verify=usual_authorities(), trust_env=False, timeout=20)
         else:
             kubeconfig, http = real, _administrator(real)
         found = Cluster(await stack.enter_async_context(http), kubeconfig, suffix)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from development.preloaded import die_with
+from development.sqlite_without_threads import sqlite_without_threads
 from failed_execution_cleanup import cli
 from tests.crash.mutating_calls import Kill, Observer, Trail
 
@@ -99,4 +100,6 @@ def _wait_and_operate(pipe: Connection, log: Path, trail: Path, parent: int) -> 
         os.dup2(descriptor, stream)
     os.environ.update(orders.environment)
     Observer(trail, orders.kill).install()
-    cli.app(["run"])
+    # A point that is about the database has MariaDB; elsewhere SQLite only stands in for it.
+    with sqlite_without_threads():
+        cli.app(["run"])

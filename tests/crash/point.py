@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from development.preloaded import die_with
+from development.sqlite_without_threads import sqlite_without_threads
 from tests.crash.cluster import Cluster, cluster
 from tests.crash.end import End, broken_rules, end_of
 from tests.crash.forked import ForkedOperator, Orders
@@ -126,7 +127,8 @@ def play_in_process(point: Point, parts: Parts, directory: Path, result: Connect
     end: End | None = None
     problems: tuple[str, ...]
     try:
-        end, problems = asyncio.run(_play(point, parts, directory, operators, reached))
+        with sqlite_without_threads():
+            end, problems = asyncio.run(_play(point, parts, directory, operators, reached))
     except Exception as error:  # noqa: BLE001 - told to the parent, which knows how to replay it
         problems = ("".join(traceback.format_exception(error)),)
     finally:

@@ -21,7 +21,7 @@ from tests.crash.stages import claims
 
 pytestmark = pytest.mark.timeout(1200)
 
-FINISHED = 2_000
+FINISHED = 1_000
 PAGE = 500
 RESIDENT_LIMIT = 250 * 2**20
 _CALL = re.compile(

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
 import os, sys, time
 print("arguments", *sys.argv[1:], flush=True)
+print("loaded", "failed_execution_cleanup.controller.reconcile" in sys.modules, "kopf" in sys.modules, flush=True)
 print("setting", os.environ.get("SETTING"), os.environ.get("HOME"), flush=True)
 if sys.argv[1] == "fail":
     sys.exit(3)
@@ -50,8 +51,12 @@ def waiting(program: str, tmp_path: Path) -> Iterator[Process]:
 
 
 def test_it_has_its_own_arguments_environment_and_log(waiting: Process) -> None:
-    assert waiting.log_tail() == "arguments wait\nsetting given None"
+    assert waiting.log_tail() == "arguments wait\nloaded True True\nsetting given None"
     assert os.getpgid(waiting.pid) == waiting.pid
+
+
+def test_what_the_programs_import_is_there_before_they_begin(waiting: Process) -> None:
+    assert "loaded True True" in waiting.log_tail()
 
 
 def test_it_ends_by_the_signal_it_is_sent(waiting: Process) -> None:
