@@ -39,7 +39,7 @@ DAEMON_KINDS: Final = OSSEA_KINDS
 
 LATE: Final[Mapping[str, tuple[int, ...]]] = {"listVirtualMachines": (0, 1, 2), "listVMSnapshot": (0, 1, 2)}
 """Reads that are struck, by what comes before them; long lists are read only a few times in a cleanup, the others often."""
-OFTEN: Final = (0, 4, 9)
+OFTEN: Final = (0, 3, 6)
 
 
 def every_kind(command: str, kinds: Iterable[FaultKind]) -> tuple[Fault, ...]:
