@@ -11,7 +11,7 @@ from failed_execution_cleanup.access.secrets import SecretMissing
 from failed_execution_cleanup.appliance.calls import DoorsListener
 from failed_execution_cleanup.appliance.errors import BadCredentials
 from failed_execution_cleanup.controller.claimed_appliances import ApplianceGone
-from failed_execution_cleanup.controller.kubernetes_api import APPLIANCES, Forbidden, KubernetesApi, NotFound
+from failed_execution_cleanup.controller.kubernetes_api import APPLIANCES, Body, Forbidden, KubernetesApi, NotFound
 from failed_execution_cleanup.resources.appliance import Appliance, SecretKeyReference
 
 _KUBERNETES: Final = "Kubernetes"
@@ -42,18 +42,25 @@ class Appliances(DoorOpener):
         super().__init__(NamespaceSecrets(api, namespace), http_timeout_seconds, listener)
         self.namespace = namespace
         self._api = api
+        self._latest: dict[str, tuple[Body, Appliance]] = {}
 
     async def read(self, name: str) -> Appliance:
-        """The resource.
+        """The resource as it is now; runs that read the same share it, for it may tell of a hundred stuck failovers.
 
         Raises:
             ApplianceGone: there is none of that name (yet).
             KubernetesError: the API server could not be asked.
         """
         try:
-            return Appliance.model_validate(await self._api.get(APPLIANCES, None, name))
+            body = await self._api.get(APPLIANCES, None, name)
         except NotFound:
+            self._latest.pop(name, None)
             raise ApplianceGone(f"there is no Appliance {name!r}.") from None
+        stored, appliance = self._latest.get(name, (None, None))
+        if appliance is None or stored != body:
+            appliance = Appliance.model_validate(body)
+            self._latest[name] = (body, appliance)
+        return appliance
 
 
 class NamespaceSecrets:

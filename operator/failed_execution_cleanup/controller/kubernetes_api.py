@@ -324,7 +324,12 @@ class KubernetesApi:
 
     @classmethod
     async def connect(
-        cls, kubeconfig: Path | None = None, *, context: str | None = None, timeout_seconds: float = 10.0
+        cls,
+        kubeconfig: Path | None = None,
+        *,
+        context: str | None = None,
+        timeout_seconds: float = 10.0,
+        connections: int = 100,
     ) -> Self:
         """Load the configuration; nothing is sent yet.
 
@@ -332,11 +337,12 @@ class KubernetesApi:
             kubeconfig: explicit file; else the pod's service account, else $KUBECONFIG, else ~/.kube/config.
             context: context of the kubeconfig; its current one if omitted. Naming one forgoes the pod's service account.
             timeout_seconds: the longest a call may take, connecting and reading included; watches last longer.
+            connections: at most so many at once, a watch holds one; each takes a quarter of a MiB.
 
         Raises:
             KubernetesError: there is no usable configuration.
         """
-        configuration = Configuration()
+        configuration = Configuration(connection_pool_maxsize=connections)
 
         async def load() -> None:
             try:

@@ -24,6 +24,7 @@ from failed_execution_cleanup.controller.claimed_appliances import ClaimedApplia
 from failed_execution_cleanup.controller.cleanup_index import CleanupIndex
 from failed_execution_cleanup.controller.drift_writer import DriftWriter
 from failed_execution_cleanup.controller.events import EventRecorder
+from failed_execution_cleanup.controller.garbage import keep_sparing_survivors
 from failed_execution_cleanup.controller.health import (
     api_check,
     health_application,
@@ -58,6 +59,8 @@ logger = logging.getLogger(__name__)
 LEASE_NAME = "failed-execution-cleanup"
 DRAIN_SECONDS = 20.0
 _APPLIANCE_WORKERS = 2
+_CONNECTIONS = 32
+"""To the API server; it is asked by more runs than that at once only in a storm."""
 
 
 async def run_operator(settings: OperatorSettings) -> int:
@@ -68,7 +71,7 @@ async def run_operator(settings: OperatorSettings) -> int:
     """
     if settings.kubeconfig is not None:
         os.environ["KUBECONFIG"] = str(settings.kubeconfig)  # the only way Kopf's own login takes a path
-    async with await KubernetesApi.connect(settings.kubeconfig) as api:
+    async with await KubernetesApi.connect(settings.kubeconfig, connections=_CONNECTIONS) as api:
         election = LeaderElection(
             api,
             settings.namespace,
@@ -207,6 +210,7 @@ async def _lead(
     resync = asyncio.create_task(
         watching.keep_in_step(api, settings.watch_namespaces, settings.resync_seconds), name="resync"
     )
+    sparing = asyncio.create_task(keep_sparing_survivors(), name="garbage")
     try:
         await kopf.operator(
             registry=registry,
@@ -216,9 +220,10 @@ async def _lead(
             stop_flag=stop,
         )
     finally:
-        watcher.cancel()
-        resync.cancel()
-        await asyncio.gather(watcher, resync, return_exceptions=True)
+        beside: tuple[asyncio.Task[Any], ...] = (watcher, resync, sparing)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import kopf
 
@@ -47,6 +47,14 @@ class _Said(IntEnum):
 Mark = tuple[str, int, bool, tuple[str | None, ...]]
 
 
+class _Sight(NamedTuple):
+    """What is remembered of a cleanup: plain values only, which the garbage collector need not visit."""
+
+    version: str
+    mark: Mark
+    said: _Said
+
+
 class Watching:
     """Turns watch events into keys."""
 
@@ -73,8 +81,7 @@ class Watching:
         self._retention = retention
         self._index = index
         self._generations: dict[str, tuple[str, int]] = {}
-        self._seen: dict[Key, Mark] = {}
-        self._said: dict[Key, _Said] = {}
+        self._seen: dict[Key, _Sight] = {}
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         """Register the one handler, and settings measured for thousands of resources."""
@@ -108,6 +115,9 @@ class Watching:
         if kind == "DELETED":
             self._forget(key)
             return
+        known, version = self._seen.get(key), metadata["resourceVersion"]
+        if kind is None and known is not None and known.version == version and known.mark[0] == metadata["uid"]:
+            return  # a list of thousands that did not change must not hold up those who work
         if self._retention is not None:
             self._retention.see(body)
         if self._index is not None:
@@ -120,12 +130,11 @@ class Watching:
             deleting,
             tuple(annotations.get(name) for name in _ANNOTATIONS),
         )
-        before, said = self._seen.get(key), _said_in(body)
-        went_back = said < self._said.get(key, _Said.NOTHING)
-        self._seen[key], self._said[key] = mark, said
-        if before == mark and not went_back:
+        said = _said_in(body)
+        self._seen[key] = _Sight(version, mark, said)
+        if known is not None and known.mark == mark and said >= known.said:
             return
-        lane = self._lane(body, deleting=deleting, known=before is not None, listed=kind is None)
+        lane = self._lane(body, deleting=deleting, known=known is not None, listed=kind is None)
         if lane is not None:
             group = body.get("spec", {}).get("applianceRef", {}).get("name")
             self._queue.add(key, lane, group=group)
@@ -159,7 +168,6 @@ class Watching:
         if self._index is not None:
             self._index.forget(key)
         self._seen.pop(key, None)
-        self._said.pop(key, None)
 
     def _lane(self, body: Mapping[str, Any], *, deleting: bool, known: bool, listed: bool) -> Lane | None:
         ours = FINALIZER in (body["metadata"].get("finalizers") or ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -12,6 +13,7 @@ from pydantic import SecretBytes
 from failed_execution_cleanup.access.secrets import SecretMissing
 from failed_execution_cleanup.appliance.errors import ApplianceError, BadCredentials, Untrusted
 from failed_execution_cleanup.controller.appliances import Appliances
+from failed_execution_cleanup.controller.claimed_appliances import ApplianceGone
 from failed_execution_cleanup.controller.kubernetes_api import Forbidden, KubernetesApi, NotFound
 from failed_execution_cleanup.resources.appliance import Appliance
 
@@ -139,3 +141,31 @@ async def test_what_is_wrong_is_named_and_not_shown(
     assert PASSWORD not in str(told.value)
     assert PASSWORD not in repr(told.value.__cause__)
     assert told.value.__suppress_context__ or told.value.__context__ is None
+
+
+@dataclass
+class Stored:
+    """One Appliance as it is stored now; None when there is none."""
+
+    body: dict[str, Any] | None
+
+    async def get(self, _resource: object, _namespace: str | None, _name: str) -> dict[str, Any]:
+        if self.body is None:
+            raise NotFound("not found", status=404)
+        return copy.deepcopy(self.body)
+
+
+@pytest.mark.asyncio
+async def test_runs_share_an_appliance_until_it_changes() -> None:
+    stored = Stored(appliance().model_dump(mode="json", by_alias=True, exclude_none=True))
+    appliances = Appliances(cast("KubernetesApi", stored), NAMESPACE, 5.0)
+    first = await appliances.read("default")
+    assert await appliances.read("default") is first
+    assert stored.body is not None
+    stored.body["spec"]["waivers"] = ["EngineMayWake"]
+    changed = await appliances.read("default")
+    assert [waiver.value for waiver in changed.spec.waivers] == ["EngineMayWake"]
+    assert not first.spec.waivers
+    stored.body = None
+    with pytest.raises(ApplianceGone):
+        await appliances.read("default")

@@ -33,7 +33,7 @@ def cleanup(ready: tuple[str, str] | None = None, *, generation: int = 1, uid: s
             "name": "pgtest1",
             "uid": uid,
             "generation": generation,
-            "resourceVersion": "1",
+            "resourceVersion": f"{generation} {ready}",
         },
         "spec": {"vmName": "pgtest1", "applianceRef": {"name": "default"}},
         "status": {"conditions": conditions},
@@ -128,3 +128,20 @@ async def test_object_whose_deletion_no_event_told_is_forgotten(watching: Watchi
     resync.cancel()
     watching.see("ADDED", cleanup())
     assert await taken(queue)
+
+
+@pytest.mark.asyncio
+async def test_list_that_shows_what_is_known_costs_nothing(
+    watching: Watching, queue: WorkQueue[Key], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watching.see("ADDED", WORKING)
+    await taken(queue)
+
+    def judged(_body: object) -> None:
+        raise AssertionError("it was judged again")
+
+    monkeypatch.setattr("failed_execution_cleanup.controller.watching._said_in", judged)
+    watching.see(None, WORKING)
+    assert not await taken(queue)
+    with pytest.raises(AssertionError, match="judged again"):
+        watching.see(None, CLEANED)

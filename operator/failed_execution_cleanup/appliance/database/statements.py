@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Integer, and_, bindparam, func, or_, select, union_all
+from sqlalchemy import Integer, and_, bindparam, func, or_, select, union
 
 from failed_execution_cleanup.appliance.database import envelope
 from failed_execution_cleanup.appliance.database.clock import UTCNow
@@ -36,7 +36,7 @@ from failed_execution_cleanup.appliance.database.tables import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import BindParameter, ColumnElement, CompoundSelect, Select
+    from sqlalchemy import BindParameter, ColumnElement, Select, Table
     from sqlalchemy.sql.elements import KeyedColumnElement
 
 TRACKING_LIMIT: Final = 100
@@ -61,9 +61,13 @@ def not_in(column: KeyedColumnElement[Any], terminal: Sequence[str]) -> ColumnEl
     return or_(column.is_(None), column.not_in(terminal))
 
 
-def any_of(*selections: Select[Any]) -> CompoundSelect[Any]:
-    """Selections of one table, each by its own index, in one statement; a row that fits several comes as often."""
-    return union_all(*(select(selection.subquery()) for selection in selections))
+def any_of(table: Table, *ids: Select[tuple[Any]]) -> Select[Any]:
+    """The rows of a table whose id one of these selections gives, each by its own index, in one statement.
+
+    Only ids are brought together: MariaDB writes every intermediate result with a text column to disk.
+    """
+    wanted = union(*(select(selection.subquery().c.id) for selection in ids)).subquery()
+    return select(table).join(wanted, wanted.c.id == table.c.id)
 
 
 def is_unattributed() -> ColumnElement[bool]:
@@ -101,42 +105,46 @@ def _failovers() -> Select[Any]:
     )
 
 
-def _tracking() -> CompoundSelect[Any]:
+def _tracking() -> Select[Any]:
     column = job_tracking.c
     age = func.coalesce(column.started_at, column.created_at)
-    newest = select(job_tracking).order_by(age.desc(), column.id).limit(TRACKING_LIMIT)
+    every = select(column.id)
+    newest = every.order_by(age.desc(), column.id).limit(TRACKING_LIMIT)
     is_open = not_in(column.status, TERMINAL_TRACKING)
     return any_of(
+        job_tracking,
         newest.where(column.context_id == _CONTEXT_ID),
-        select(job_tracking).where(column.context_id == _CONTEXT_ID, is_open),
-        select(job_tracking).where(column.id.in_(_JOB_IDS)),
+        every.where(column.context_id == _CONTEXT_ID, is_open),
+        every.where(column.id.in_(_JOB_IDS)),
         newest.where(is_unattributed()),
-        select(job_tracking).where(is_unattributed(), is_open),
+        every.where(is_unattributed(), is_open),
     )
 
 
-def _replications() -> CompoundSelect[Any]:
+def _replications() -> Select[Any]:
     column = replication_jobs.c
-    ours = select(replication_jobs).where(column.vm_context_id == _CONTEXT_ID)
+    ours = select(column.id).where(column.vm_context_id == _CONTEXT_ID)
     return any_of(
+        replication_jobs,
         ours.order_by(column.created_at.desc(), column.id.desc()).limit(REPLICATION_LIMIT),
         ours.where(or_(not_in(column.status, TERMINAL_REPLICATION), column.id.in_(_NAMED))),
     )
 
 
-def _syncs() -> CompoundSelect[Any]:
+def _syncs() -> Select[Any]:
     column = cbt_history.c
-    ours = select(cbt_history).where(column.vm_context_id == _CONTEXT_ID)
+    ours = select(column.id).where(column.vm_context_id == _CONTEXT_ID)
     # A VM of many disks must not lose sight of a disk that is synced seldom: its newest sync of each sort is always
     # read.
     newest_of_disk = (
-        select(func.max(column.id))
+        select(func.max(column.id).label("id"))
         .where(column.vm_context_id == _CONTEXT_ID)
         .group_by(column.disk_id, column.sync_type, column.sync_success)
     )
     return any_of(
+        cbt_history,
         ours.order_by(column.created_at.desc(), column.id.desc()).limit(SYNC_LIMIT),
-        ours.where(column.id.in_(newest_of_disk)),
+        newest_of_disk,
     )
 
 
