@@ -91,7 +91,7 @@ test: lint types imports control-plane mariadb chromium go-tools  ## All tests, 
 cluster: control-plane mariadb chromium  ## Tests on the real kube-apiserver, MariaDB and killed processes
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/contract tests/cluster tests/crash tests/takeover tests/faults tests/authority tests/visible tests/breakglass tests/gitops tests/detection tests/commands tests/console tests/pages tests/demo
 
-crash-full: control-plane mariadb  ## Kill the operator at every mutating call and write docs/crash-record.md (hours; ARGS=--minutes 60)
+crash-full: control-plane mariadb  ## Kill the operator at every mutating call and write docs/crash-record.md (about forty minutes on 2 cores; ARGS=--minutes 10 plays as many as that allows)
 	$(BIN)/python -m tests.crash.full $(ARGS)
 
 matrix: $(STAMP)  ## Play the recovery matrix and write docs/recovery-matrix.md (about three minutes)
