@@ -56,6 +56,7 @@ class StatusWriter:
         """
         self._api = api
         self._body = body
+        self._logged = self.cleanup
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._kept: Callable[[FailedExecutionCleanup], CleanupStatus] | None = None
         self._not_before: float | None = None
@@ -153,9 +154,9 @@ class StatusWriter:
             KubernetesError: nothing is known to be stored.
         """
         for _ in range(ATTEMPTS):
-            before = self.cleanup
-            patch = merge_patch(self._body.get("status") or {}, stored_form(make(before)))
+            patch = merge_patch(self._body.get("status") or {}, stored_form(make(self.cleanup)))
             if not patch:
+                self._log()
                 return True
             self._pause()
             try:
@@ -167,12 +168,18 @@ class StatusWriter:
             except NotFound:
                 self._gone = True
             else:
-                log_conditions(before, self.cleanup.status)
+                self._log()
                 return True
             if self._gone:
                 return True
         logger.warning("Status not written: the object keeps changing", extra={"object": self._subject})
         return False
+
+    def _log(self) -> None:
+        """Log what changed since the last time: a write whose answer never came shows only when the object is read again."""
+        stored = self.cleanup
+        log_conditions(self._logged, stored.status)
+        self._logged = stored
 
     async def _change_finalizers(self, change: Callable[[list[str]], list[str]]) -> None:
         conflict: Conflict | None = None

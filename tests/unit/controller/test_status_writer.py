@@ -44,6 +44,7 @@ class ApiServer:
         self.patches: list[Body] = []
         self.refusals: list[KubernetesError] = []
         self.before_patch: Callable[[], None] = lambda: None
+        self.answers_lost = 0
 
     def change(self, **metadata: Any) -> None:
         """Somebody else writes the object."""
@@ -77,6 +78,9 @@ class ApiServer:
         self.patches.append(patch)
         body["status"] = merged(body.get("status", {}), patch)
         self.change()
+        if self.answers_lost:
+            self.answers_lost -= 1
+            raise Unreachable("no answer")
         return self.read()
 
     async def set_finalizers(
@@ -226,6 +230,20 @@ class TestWriting:
         api.before_patch = lambda: None
         assert await writer.flush()
         assert api.read()["status"]["phaseSummary"] == "1/5"
+
+    async def test_a_condition_is_logged_once_although_the_answer_of_its_write_was_lost(
+        self, api: ApiServer, writer: StatusWriter, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        api.answers_lost = 1
+        caplog.set_level(logging.INFO)
+        attached = status(("VolumesAttached", "True", "GoalReached")).conditions
+        await writer.write(told("1/5", conditions=attached))
+        assert "Condition changed" not in caplog.text, "nobody knows that it is stored"
+        await writer.refresh()
+        await writer.write(told("2/5", conditions=attached), force=True)
+        await writer.write(told("3/5", conditions=attached), force=True)
+        logged = [vars(record) for record in caplog.records if record.msg == "Condition changed"]
+        assert [record["condition"] for record in logged] == ["VolumesAttached"]
 
     async def test_an_object_that_is_gone_ends_it_quietly(self, api: ApiServer, writer: StatusWriter) -> None:
         api.body = None
