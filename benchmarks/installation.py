@@ -46,7 +46,7 @@ def installation(*, limits: Mapping[str, int], quiet_seconds: int = 60, **settin
         settings: other fields of the Appliance's spec.
     """
     settle = {"quietSeconds": quiet_seconds}
-    with ControlPlane() as control_plane, private_mariadb() as mariadb:
+    with ControlPlane(alone=True) as control_plane, private_mariadb() as mariadb:
         url = mariadb.create_database(f"oma_{uuid4().hex[:8]}")
         with Stand(control_plane, url, settings={"limits": dict(limits), "settle": settle, **settings}) as stand:
             stand.preloaded = False

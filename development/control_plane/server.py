@@ -59,13 +59,17 @@ class ControlPlane:
         administrator: HTTP client of the same person.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool = False) -> None:
         """Find the programs; nothing is started yet.
+
+        Args:
+            alone: Whether no other control plane runs beside it, so that its servers may use every core as they do by default.
 
         Raises:
             MissingProgramError: When one is missing; says how to get it.
         """
         self._binaries = find_binaries()
+        self._environment = {**os.environ} if alone else {**os.environ, **_FRUGAL}
         self._processes: list[Process] = []
         self.directory = Path(tempfile.mkdtemp(prefix="control-plane-"))
         self.url = f"https://{LOOPBACK}:{free_port()}"
@@ -201,7 +205,7 @@ class ControlPlane:
                 "--log-level=warn",
             ],
             log=self.directory / "etcd.log",
-            env={**os.environ, **_FRUGAL},
+            env=self._environment,
         )
         self._processes.append(etcd)
         return url
@@ -245,7 +249,7 @@ class ControlPlane:
                 "--endpoint-reconciler-type=none",
             ],
             log=self.directory / "kube-apiserver.log",
-            env={**os.environ, **_FRUGAL},
+            env=self._environment,
         )
         self._processes.append(apiserver)
         apiserver.wait_until(lambda: self._is_ready(self.administrator), seconds=_READY_SECONDS)

@@ -8,41 +8,29 @@ MariaDB has no server uuid, and host name, `server_id` and `datadir` are the sam
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import Iterable
 
 from failed_execution_cleanup.access.doors import Inconsistent
-from failed_execution_cleanup.controller.kubernetes_api import APPLIANCES, Body, CustomResource
 from failed_execution_cleanup.resources.appliance import Appliance
 
 
-class AppliancesApi(Protocol):
-    """The call made here; `KubernetesApi` has it."""
-
-    def list(self, resource: CustomResource, namespace: str | None = None) -> AsyncIterator[Body]:
-        """Yield all custom resources of a kind."""
-        ...
-
-
-async def require_eldest(api: AppliancesApi, appliance: Appliance, oma_vm_id: str) -> None:
+def require_eldest(appliance: Appliance, every: Iterable[Appliance], oma_vm_id: str) -> None:
     """Make sure that no older Appliance means the same appliance.
 
     What the others mean is taken from their status, where each look at them writes it; one that was never reached claims nothing.
     One that is being deleted counts until it is gone.
 
     Args:
-        api: where the Appliances are.
         appliance: the one to be used.
+        every: all there are, read just now.
         oma_vm_id: what its database says it is, read just now; empty means that nothing can be told.
 
     Raises:
         Inconsistent: there is an older one; both are named.
-        KubernetesError: the API server could not be asked.
     """
     if not oma_vm_id:
         return
-    others = [Appliance.model_validate(body) async for body in api.list(APPLIANCES)]
-    same = [other for other in others if other.status.oma_vm_id == oma_vm_id and _age(other) < _age(appliance)]
+    same = [other for other in every if other.status.oma_vm_id == oma_vm_id and _age(other) < _age(appliance)]
     if same:
         eldest = min(same, key=_age)
         raise Inconsistent(

@@ -181,7 +181,7 @@ class ApplianceStatusKeeper:
                 oma_vm_id = oma_vm_ids[0] if len(oma_vm_ids) == 1 else ""
                 status = status.model_copy(update={"oma_vm_id": oma_vm_id or None})
                 try:
-                    await require_eldest(self.api, appliance, oma_vm_id)
+                    require_eldest(appliance, (await self.appliances.read_all()).values(), oma_vm_id)
                 except Inconsistent as error:
                     findings.insert(0, Finding(ConditionType.READY, error))
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from pydantic import SecretBytes
@@ -10,7 +11,6 @@ from failed_execution_cleanup.access.doors import DoorOpener
 from failed_execution_cleanup.access.secrets import SecretMissing
 from failed_execution_cleanup.appliance.calls import DoorsListener
 from failed_execution_cleanup.appliance.errors import BadCredentials
-from failed_execution_cleanup.controller.claimed_appliances import ApplianceGone
 from failed_execution_cleanup.controller.kubernetes_api import APPLIANCES, Body, Forbidden, KubernetesApi, NotFound
 from failed_execution_cleanup.resources.appliance import Appliance, SecretKeyReference
 
@@ -44,23 +44,21 @@ class Appliances(DoorOpener):
         self._api = api
         self._latest: dict[str, tuple[Body, Appliance]] = {}
 
-    async def read(self, name: str) -> Appliance:
-        """The resource as it is now; runs that read the same share it, for it may tell of a hundred stuck failovers.
+    async def read_all(self) -> Mapping[str, Appliance]:
+        """All of them as they are now, by name.
+
+        Whoever reads a version that was read before shares it, for an Appliance may tell of a hundred stuck failovers.
 
         Raises:
-            ApplianceGone: there is none of that name (yet).
             KubernetesError: the API server could not be asked.
         """
-        try:
-            body = await self._api.get(APPLIANCES, None, name)
-        except NotFound:
-            self._latest.pop(name, None)
-            raise ApplianceGone(f"there is no Appliance {name!r}.") from None
-        stored, appliance = self._latest.get(name, (None, None))
-        if appliance is None or stored != body:
-            appliance = Appliance.model_validate(body)
-            self._latest[name] = (body, appliance)
-        return appliance
+        read: dict[str, tuple[Body, Appliance]] = {}
+        async for body in self._api.list(APPLIANCES):
+            name = body["metadata"]["name"]
+            stored, appliance = self._latest.get(name, (None, None))
+            read[name] = (body, Appliance.model_validate(body) if appliance is None or stored != body else appliance)
+        self._latest = read
+        return {name: appliance for name, (_, appliance) in read.items()}
 
 
 class NamespaceSecrets:

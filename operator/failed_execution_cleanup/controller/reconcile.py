@@ -141,14 +141,17 @@ class Reconciler:
         return _next(progress.decision)
 
     async def _run(self, cleanup: FailedExecutionCleanup, reporter: ResourceReporter) -> Progress:
-        appliance = await self.appliances.read(cleanup.spec.appliance_ref.name)
+        every = await self.appliances.read_all()
+        appliance = every.get(cleanup.spec.appliance_ref.name)
+        if appliance is None:
+            raise ApplianceGone(f"there is no Appliance {cleanup.spec.appliance_ref.name!r}.")
         if (refusal := not_permitted(cleanup, appliance, self.namespace)) is not None:
             return Progress(refusal)
         self.queue.set_limit(appliance.metadata.name, appliance.spec.limits.cleanups)
         reporter.allowed = frozenset(waiver.value for waiver in appliance.spec.waivers)
         async with self.appliances.doors(appliance) as doors:
             for config in await doors.database.active_configs():
-                await require_eldest(self.api, appliance, config.oma_vm_id)
+                require_eldest(appliance, every.values(), config.oma_vm_id)
             name = appliance.metadata.name
             reporter.hold_appliance = lambda resuming: self.claimed.ensure(name, resuming=resuming)
             async with self.claimed.held(name):

@@ -98,7 +98,7 @@ class ResourceReporter:
         self._writer = writer
         self._changed = changed
         self.allowed: frozenset[str] = frozenset()
-        self.hold_appliance: Callable[[bool], Awaitable[None]] | None = None
+        self.hold_appliance: Callable[[bool], Awaitable[None]] = _hold_nothing
         self.began = False
         self._told = told
         self._docs_url = docs_url
@@ -120,9 +120,17 @@ class ResourceReporter:
     async def claiming(self) -> None:
         """Put our finalizer on the Appliance and on the resource, so that their deletion waits for the action in flight."""
         self.began = True
-        if self.hold_appliance is not None:
-            await self.hold_appliance(FINALIZER in self._writer.cleanup.metadata.finalizers)
-        await self._writer.ensure_finalizer()
+        resuming = FINALIZER in self._writer.cleanup.metadata.finalizers
+        # Side by side, and each to its end: one that was cut in the middle might have been stored.
+        held, ours = await asyncio.gather(
+            self.hold_appliance(resuming), self._writer.ensure_finalizer(), return_exceptions=True
+        )
+        if held is not None:
+            if ours is None and not resuming:
+                await self._writer.drop_finalizer()  # nothing was claimed: a deletion has nothing to wait for
+            raise held
+        if ours is not None:
+            raise ours
 
     async def progress(self, progress: Progress) -> None:
         """Project what is known into status; trouble with the API server never stops a cleanup."""
@@ -165,3 +173,7 @@ class ResourceReporter:
             await self._writer.settle()
         finally:
             self._told(before, self._writer.cleanup.status)
+
+
+async def _hold_nothing(_resuming: bool) -> None:
+    """Until the Appliance is known."""

@@ -86,19 +86,22 @@ class Worker:
         self._held_back: dict[str, tuple[int, float]] = {}
         self._trouble = 0
         self._seen: Activity | None = None  # of others, at the last full look
+        self._first: World | None = None  # the full look that the claim was taken for, until it was decided on
         self._cloud: Cloud | None = None  # what OSSEA showed, while nothing can have changed it but requests on volumes
         self._stale: set[str] = set()  # volumes whose requests ended since
         self._looked_at = 0.0  # loop time at which the last full look began
         self._unreached: dict[str, ApplianceError] = {}  # by request: why it cannot be sent or followed for now
 
     def has_looked(self, world: World, at: float) -> None:
-        """Go on from a full look that was made right before the claim was taken; the rows are read again under it.
+        """Go on from a full look that was made right before the claim was taken.
+
+        What is done first confirms by a read of its own, under the claim, that the rows are still as they were (rule 7).
 
         Args:
             world: what it showed.
             at: loop time at which it began.
         """
-        self._cloud, self._looked_at = world.cloud, at
+        self._first, self._cloud, self._looked_at = world, world.cloud, at
         self._seen = activity(world.records, self._claim.memory)
 
     async def settle_abandoned(self) -> None:
@@ -168,16 +171,16 @@ class Worker:
             if world is not None and not self._running and _ends(decision):
                 # Told by the caller once the claim is released: who sees the end finds the job log closed.
                 return Progress(decision, world, claim.memory, claim.stored.id, approved=approved)
-            told = self._as_seen_by_a_person(decision)
-            await around.reporter.progress(
-                Progress(told, world, claim.memory, claim.stored.id, claimed=True, approved=approved)
-            )
-            pause = _LOOK_SECONDS
+            told, pause = self._as_seen_by_a_person(decision), _LOOK_SECONDS
             match decision:
                 case Act(actions=actions) if world is not None:
                     pause = await self._start(actions, decision.assessment, world)
                 case Wait(after=after):
                     pause = min(after.total_seconds(), 60.0)
+            # What was started goes on while it is told.
+            await around.reporter.progress(
+                Progress(told, world, claim.memory, claim.stored.id, claimed=True, approved=approved)
+            )
             await self._wait(pause)
 
     async def _look(self, order: Order) -> tuple[World, Decision]:
@@ -204,9 +207,12 @@ class Worker:
 
     async def _look_at_changes(self) -> World | None:
         """The last full look, brought up to date where it changed; None where that is not enough."""
-        cloud = self._cloud
+        cloud, first = self._cloud, self._first
+        self._first = None
         if cloud is None or asyncio.get_running_loop().time() - self._looked_at >= _LOOK_SECONDS:
             return None
+        if first is not None:
+            return first
         self._cloud = None  # until the volumes were seen
         self._cloud = await self._around.look_again(cloud, self._stale)
         self._stale.clear()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 
 from failed_execution_cleanup.access.doors import Inconsistent
 from failed_execution_cleanup.controller.appliance_identity import require_eldest
-from failed_execution_cleanup.controller.kubernetes_api import Body, CustomResource
+from failed_execution_cleanup.controller.kubernetes_api import Body
 from failed_execution_cleanup.controller.watching import Watching
 from failed_execution_cleanup.resources.appliance import Appliance
 from failed_execution_cleanup.run.queue import WorkQueue
@@ -29,18 +27,6 @@ def body(name: str, *, created: str = "2026-10-01T10:00:00Z", uid: str = "", oma
         },
         "status": {} if oma_vm_id is None else {"omaVMID": oma_vm_id},
     }
-
-
-@dataclass
-class Listing:
-    """The one call of the API that is needed."""
-
-    bodies: list[Body]
-
-    async def list(self, resource: CustomResource, namespace: str | None = None) -> AsyncIterator[Body]:
-        assert (resource.plural, namespace) == ("appliances", None)
-        for each in self.bodies:
-            yield each
 
 
 US = body("us", created="2026-10-02T10:00:00Z", uid="m")
@@ -63,27 +49,27 @@ US = body("us", created="2026-10-02T10:00:00Z", uid="m")
         "oldest is named",
     ],
 )  # fmt: skip
-async def test_only_the_eldest_of_one_appliance_is_used(others: list[Body], refused_for: str | None) -> None:
-    appliance = Appliance.model_validate(US)
-    api = Listing([*others, US])
+def test_only_the_eldest_of_one_appliance_is_used(others: list[Body], refused_for: str | None) -> None:
+    every = known(*others, US)
     if refused_for is None:
-        await require_eldest(api, appliance, OMA)
+        require_eldest(every[-1], every, OMA)
         return
     with pytest.raises(Inconsistent) as refusal:
-        await require_eldest(api, appliance, OMA)
+        require_eldest(every[-1], every, OMA)
     assert "Appliance us " in str(refusal.value)
     assert f"older Appliance {refused_for} " in str(refusal.value)
     assert OMA in str(refusal.value)
     assert "administrator" in refusal.value.remedy
 
 
-async def test_an_empty_id_is_nobodys() -> None:
-    await require_eldest(Listing([body("older", oma_vm_id=None), US]), Appliance.model_validate(US), "")
+def test_an_empty_id_is_nobodys() -> None:
+    every = known(body("older", oma_vm_id=None), US)
+    require_eldest(every[-1], every, "")
 
 
-async def test_what_the_database_says_now_counts_and_not_the_own_status() -> None:
-    appliance = Appliance.model_validate(US)
-    await require_eldest(Listing([body("older"), US]), appliance, OTHER)
+def test_what_the_database_says_now_counts_and_not_the_own_status() -> None:
+    every = known(body("older"), US)
+    require_eldest(every[-1], every, OTHER)
 
 
 async def test_the_others_are_looked_at_when_an_appliance_is_gone() -> None:
@@ -95,6 +81,11 @@ async def test_the_others_are_looked_at_when_an_appliance_is_gone() -> None:
 
     await watching._on_appliance(type="DELETED", body=body("older"))
     assert await taken(names) == ["us"]
+
+
+def known(*bodies: Body) -> list[Appliance]:
+    """All Appliances there are."""
+    return [Appliance.model_validate(each) for each in bodies]
 
 
 async def taken(queue: WorkQueue[str]) -> list[str]:

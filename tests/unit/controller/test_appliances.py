@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,7 +13,6 @@ from pydantic import SecretBytes
 from failed_execution_cleanup.access.secrets import SecretMissing
 from failed_execution_cleanup.appliance.errors import ApplianceError, BadCredentials, Untrusted
 from failed_execution_cleanup.controller.appliances import Appliances
-from failed_execution_cleanup.controller.claimed_appliances import ApplianceGone
 from failed_execution_cleanup.controller.kubernetes_api import Forbidden, KubernetesApi, NotFound
 from failed_execution_cleanup.resources.appliance import Appliance
 
@@ -145,27 +144,24 @@ async def test_what_is_wrong_is_named_and_not_shown(
 
 @dataclass
 class Stored:
-    """One Appliance as it is stored now; None when there is none."""
+    """The Appliances that are stored now."""
 
-    body: dict[str, Any] | None
+    bodies: list[dict[str, Any]]
 
-    async def get(self, _resource: object, _namespace: str | None, _name: str) -> dict[str, Any]:
-        if self.body is None:
-            raise NotFound("not found", status=404)
-        return copy.deepcopy(self.body)
+    async def list(self, _resource: object) -> AsyncIterator[dict[str, Any]]:
+        for body in self.bodies:
+            yield copy.deepcopy(body)
 
 
 @pytest.mark.asyncio
 async def test_runs_share_an_appliance_until_it_changes() -> None:
-    stored = Stored(appliance().model_dump(mode="json", by_alias=True, exclude_none=True))
+    stored = Stored([appliance().model_dump(mode="json", by_alias=True, exclude_none=True)])
     appliances = Appliances(cast("KubernetesApi", stored), NAMESPACE, 5.0)
-    first = await appliances.read("default")
-    assert await appliances.read("default") is first
-    assert stored.body is not None
-    stored.body["spec"]["waivers"] = ["EngineMayWake"]
-    changed = await appliances.read("default")
+    first = (await appliances.read_all())["default"]
+    assert (await appliances.read_all())["default"] is first
+    stored.bodies[0]["spec"]["waivers"] = ["EngineMayWake"]
+    changed = (await appliances.read_all())["default"]
     assert [waiver.value for waiver in changed.spec.waivers] == ["EngineMayWake"]
     assert not first.spec.waivers
-    stored.body = None
-    with pytest.raises(ApplianceGone):
-        await appliances.read("default")
+    stored.bodies.clear()
+    assert await appliances.read_all() == {}

@@ -17,9 +17,10 @@ import pytest
 from failed_execution_cleanup.appliance.database import ContextLock, StoredClaim
 from failed_execution_cleanup.appliance.observe import look_again, observe
 from failed_execution_cleanup.recovery.actions import Kind
-from failed_execution_cleanup.recovery.decide import Act, Decision, Done, decide
+from failed_execution_cleanup.recovery.decide import Act, Decision, Done, Wait, decide
 from failed_execution_cleanup.recovery.goals import Wish
 from failed_execution_cleanup.recovery.memory import Memory
+from failed_execution_cleanup.recovery.reasons import Reason
 from failed_execution_cleanup.recovery.world import Cloud, Records, World
 from failed_execution_cleanup.run import worker
 from failed_execution_cleanup.run.surroundings import Surroundings
@@ -114,6 +115,36 @@ async def test_activity_of_others_beside_our_rows_makes_a_full_look(
         with contextlib.suppress(TimeoutError):  # it waits for the replication, which never ends here
             await run.run(seconds=8)
     assert looks[begun[0] : begun[0] + 2] == ["rows", "all"]
+
+
+async def test_what_begins_while_the_claim_is_taken_is_seen_before_anything_is_written(
+    tmp_path: Path, looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first decision under a claim rests on the look before it; its own read (rule 7) sees what began meanwhile."""
+    take, mark = ContextLock.take_claim, ContextLock.mark_cleanup_required
+    marked: list[str] = []
+
+    async def taken(self: ContextLock, job_id: str, owner: str, *, previous: StoredClaim | None) -> StoredClaim:
+        claim = await take(self, job_id, owner, previous=previous)
+        if not begun:
+            begun.append(len(looks))
+            await run.appliance.add_running_replication(VM)
+        return claim
+
+    async def marks(self: ContextLock, claim: StoredClaim, context_id: str, observed_status: str) -> None:
+        marked.append(observed_status)
+        await mark(self, claim, context_id, observed_status)
+
+    begun: list[int] = []
+    monkeypatch.setattr(ContextLock, "take_claim", taken)
+    monkeypatch.setattr(ContextLock, "mark_cleanup_required", marks)
+    async with engine(tmp_path, "F11", disks=1) as run:
+        decision = await run.run(seconds=8)
+        assert run.memory.requests == ()
+    assert isinstance(decision, Wait)
+    assert decision.reason is Reason.REPLICATION_ACTIVE
+    assert marked == []
+    assert looks[: begun[0] + 1] == ["all", "all"]
 
 
 async def test_what_a_request_changed_is_looked_at_alone_and_the_end_rests_on_everything(

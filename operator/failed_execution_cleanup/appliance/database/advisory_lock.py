@@ -14,15 +14,19 @@ import math
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from sqlalchemy import func, select, text
+from sqlalchemy import bindparam, func, select, text
 
 from failed_execution_cleanup.appliance.database.engine import SQLITE
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+# Asked in each transaction, so it is built once.
+_HELD: Final = select(func.is_used_lock(bindparam("name")) == func.connection_id())
 
 
 class AdvisoryLock(Protocol):
@@ -74,7 +78,7 @@ class _SessionLock:
         return await connection.scalar(select(func.get_lock(self._name, 0))) == 1
 
     async def held(self, connection: AsyncConnection) -> bool:
-        return await connection.scalar(select(func.is_used_lock(self._name) == func.connection_id())) == 1
+        return await connection.scalar(_HELD, {"name": self._name}) == 1
 
     async def release(self, connection: AsyncConnection) -> None:
         await connection.execute(select(func.release_lock(self._name)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -13,12 +13,13 @@ from failed_execution_cleanup.appliance.database.tables import StoredTime
 from failed_execution_cleanup.recovery.world import Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.compiler import SQLCompiler
 
 _SQLITE_FORMAT: Final = "%Y-%m-%d %H:%M:%f"
-_SQLITE_LOCAL: Final = f"strftime('{_SQLITE_FORMAT}', 'now', 'localtime')"
-_SQLITE_UTC: Final = f"strftime('{_SQLITE_FORMAT}', 'now')"
 
 
 class LocalNow(FunctionElement[datetime]):
@@ -35,46 +36,60 @@ class UTCNow(FunctionElement[datetime]):
     inherit_cache = True
 
 
-@compiles(LocalNow, "mysql")
-def _local_mysql(_element: LocalNow, _compiler: SQLCompiler, **_: Any) -> str:
-    return "NOW(6)"
+class _LocalBefore(FunctionElement[datetime]):
+    """Local digits of the moment four hours ago."""
+
+    type = StoredTime()
+    inherit_cache = True
 
 
-@compiles(UTCNow, "mysql")
-def _utc_mysql(_element: UTCNow, _compiler: SQLCompiler, **_: Any) -> str:
-    return "UTC_TIMESTAMP(6)"
+class _UTCBefore(FunctionElement[datetime]):
+    """UTC digits of the moment four hours ago."""
 
-
-@compiles(LocalNow, "sqlite")
-def _local_sqlite(_element: LocalNow, _compiler: SQLCompiler, **_: Any) -> str:
-    return _SQLITE_LOCAL
-
-
-@compiles(UTCNow, "sqlite")
-def _utc_sqlite(_element: UTCNow, _compiler: SQLCompiler, **_: Any) -> str:
-    return _SQLITE_UTC
+    type = StoredTime()
+    inherit_cache = True
 
 
 # The server's own zone rules are applied to the moment four hours ago, so no zone needs to be known here. No limit on
 # the age of a live job is longer (45 minutes for a final sync).
-_TEXTS: Final = {
-    "mysql": (
-        "SELECT NOW(6) AS local, UTC_TIMESTAMP(6) AS utc, FROM_UNIXTIME(UNIX_TIMESTAMP() - 14400) AS local_before,"
-        " UTC_TIMESTAMP() - INTERVAL 14400 SECOND AS utc_before"
-    ),
-    "sqlite": (
-        f"SELECT {_SQLITE_LOCAL} AS local, {_SQLITE_UTC} AS utc,"
-        f" strftime('{_SQLITE_FORMAT}', 'now', '-14400 seconds', 'localtime') AS local_before,"
-        f" strftime('{_SQLITE_FORMAT}', 'now', '-14400 seconds') AS utc_before"
-    ),
+_TEXTS: Final[Mapping[type[FunctionElement[datetime]], Mapping[str, str]]] = {
+    LocalNow: {"mysql": "NOW(6)", "sqlite": f"strftime('{_SQLITE_FORMAT}', 'now', 'localtime')"},
+    UTCNow: {"mysql": "UTC_TIMESTAMP(6)", "sqlite": f"strftime('{_SQLITE_FORMAT}', 'now')"},
+    _LocalBefore: {
+        "mysql": "FROM_UNIXTIME(UNIX_TIMESTAMP() - 14400)",
+        "sqlite": f"strftime('{_SQLITE_FORMAT}', 'now', '-14400 seconds', 'localtime')",
+    },
+    _UTCBefore: {
+        "mysql": "UTC_TIMESTAMP() - INTERVAL 14400 SECOND",
+        "sqlite": f"strftime('{_SQLITE_FORMAT}', 'now', '-14400 seconds')",
+    },
 }
-_COLUMNS: Final = dict.fromkeys(("local", "utc", "local_before", "utc_before"), StoredTime())
-_CLOCKS: Final = {dialect: text(words).columns(**_COLUMNS) for dialect, words in _TEXTS.items()}
 
 
-async def read_clock(connection: AsyncConnection) -> Clock:
-    """Read both clocks, and whether local time jumped within the last four hours (daylight saving)."""
-    row = (await connection.execute(_CLOCKS[connection.dialect.name])).one()
+def _compiled(element: FunctionElement[datetime], compiler: SQLCompiler, **_: Any) -> str:
+    return _TEXTS[type(element)][compiler.dialect.name]
+
+
+for _element in _TEXTS:
+    compiles(_element, "mysql", "sqlite")(_compiled)
+
+CLOCK_COLUMNS: Final = (
+    LocalNow().label("local"),
+    UTCNow().label("utc"),
+    _LocalBefore().label("local_before"),
+    _UTCBefore().label("utc_before"),
+)
+"""Columns of a row that `clock_of` understands; to be selected beside others."""
+_CLOCK: Final = select(*CLOCK_COLUMNS)
+
+
+def clock_of(row: Row[Any]) -> Clock:
+    """Both clocks, and whether local time jumped within the last four hours (daylight saving)."""
     now = Clock(local=row.local, utc=row.utc)
     before = Clock(local=row.local_before, utc=row.utc_before)
     return Clock(local=row.local, utc=row.utc, shifted=now.offset != before.offset)
+
+
+async def read_clock(connection: AsyncConnection) -> Clock:
+    """Read the clocks alone."""
+    return clock_of((await connection.execute(_CLOCK)).one())

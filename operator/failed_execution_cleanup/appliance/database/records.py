@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from failed_execution_cleanup.appliance.database import envelope, statements
-from failed_execution_cleanup.appliance.database.clock import read_clock
+from failed_execution_cleanup.appliance.database.clock import clock_of
 from failed_execution_cleanup.appliance.database.failures import UnexpectedRow, no_such_context
 from failed_execution_cleanup.appliance.database.tables import TERMINAL_FAILOVER
 from failed_execution_cleanup.recovery.world import (
@@ -70,11 +70,10 @@ async def read_records(connection: AsyncConnection, context_id: str) -> Records:
         NotFound: there is no such context.
         UnexpectedRow: a row cannot be attributed or lacks a time it always has.
     """
-    clock = await read_clock(connection)
     row = (await connection.execute(statements.CONTEXT, {"context_id": context_id})).one_or_none()
     if row is None:
         raise no_such_context(context_id)
-    context = context_row(row)
+    context, clock = context_row(row), clock_of(row)
     failovers = await _read_failovers(connection, context)
     tracking, claims = await _read_tracking(connection, context, failovers, clock)
     volumes = await _read_volumes(connection, context_id)
@@ -93,13 +92,8 @@ async def read_records(connection: AsyncConnection, context_id: str) -> Records:
         operations=await _read_operations(connection, volume_ids, clock),
         exports=await read_exports(connection, volume_ids),
         claims=claims,
-        namesakes=await _count_namesakes(connection, context),
+        namesakes=row.namesakes,
     )
-
-
-async def _count_namesakes(connection: AsyncConnection, context: ContextRow) -> int:
-    named = {"vm_name": context.vm_name, "context_id": context.context_id}
-    return int(await connection.scalar(statements.NAMESAKES, named) or 0)
 
 
 def context_row(row: Row[Any]) -> ContextRow:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Integer, and_, bindparam, func, or_, select, union
 
 from failed_execution_cleanup.appliance.database import envelope
-from failed_execution_cleanup.appliance.database.clock import UTCNow
+from failed_execution_cleanup.appliance.database.clock import CLOCK_COLUMNS, UTCNow
 from failed_execution_cleanup.appliance.database.tables import (
     TERMINAL_OPERATION,
     TERMINAL_REPLICATION,
@@ -92,6 +92,18 @@ def context_columns() -> Select[Any]:
         "last_successful_job_id",
     )
     return select(*(contexts.c[name] for name in names))
+
+
+def _context() -> Select[Any]:
+    other = contexts.alias()
+    namesakes = (
+        select(func.count())
+        .select_from(other)
+        .where(other.c.vm_name == contexts.c.vm_name, other.c.context_id != contexts.c.context_id)
+        .scalar_subquery()
+    )
+    read = context_columns().add_columns(namesakes.label("namesakes"), *CLOCK_COLUMNS)
+    return read.where(contexts.c.context_id == _CONTEXT_ID)
 
 
 def _failovers() -> Select[Any]:
@@ -175,9 +187,9 @@ def _claim() -> Select[Any]:
 _LOG: Final = log_events.c
 _OF_JOBS: Final = _LOG.job_id.in_(_JOB_IDS)
 
-CONTEXT: Final = context_columns().where(contexts.c.context_id == _CONTEXT_ID)
+CONTEXT: Final = _context()
+"""One context, how many others have its name, and what time it is."""
 CONTEXTS_OF_NAME: Final = context_columns().where(contexts.c.vm_name == _VM_NAME).order_by(contexts.c.context_id)
-NAMESAKES: Final = select(func.count()).where(contexts.c.vm_name == _VM_NAME, contexts.c.context_id != _CONTEXT_ID)
 OWNERS: Final = select(func.count()).select_from(contexts).where(contexts.c.vmware_vm_id == _VMWARE_VM_ID)
 """How many contexts have a VMware id."""
 OMA_VM_IDS: Final = select(ossea_configs.c.oma_vm_id).where(ossea_configs.c.is_active).order_by(ossea_configs.c.id)
