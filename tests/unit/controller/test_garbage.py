@@ -40,6 +40,21 @@ def test_what_lives_is_exempt_and_what_is_garbage_is_gone() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.looptime
+async def test_what_the_start_reads_is_exempt_after_a_second() -> None:
+    sparing = asyncio.create_task(keep_sparing_survivors())
+    await asyncio.sleep(0.5)
+    kept, lost = Ring(), weakref.ref(Ring())
+    await asyncio.sleep(1)
+    sparing.cancel()
+    assert lost() is None
+    gone = weakref.ref(kept)
+    del kept
+    gc.collect()
+    assert gone() is not None, "it was exempt"
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
 async def test_nothing_is_exempt_for_ever() -> None:
     sparing = asyncio.create_task(keep_sparing_survivors())
     ring = Ring()
@@ -47,7 +62,7 @@ async def test_nothing_is_exempt_for_ever() -> None:
     await asyncio.sleep(31)
     del ring
     gc.collect()
-    assert gone() is not None
+    assert gone() is not None, "it was exempt"
     await asyncio.sleep(600)
     sparing.cancel()
     assert gone() is None
