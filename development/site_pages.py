@@ -24,6 +24,7 @@ OUTSIDE: Final = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "gitops/README.md": "gitops.md",
+    "benchmarks/README.md": "benchmarks.md",
 }
 """Pages that are not in `docs/`, by their path in the repository, with their place in the site."""
 

@@ -146,9 +146,12 @@ class HttpApi:
         # As the API server does: only custom resources say in a list what they are.
         omitted = () if kind.custom else ("apiVersion", "kind")
         items = [{field: value for field, value in body.items() if field not in omitted} for _, body in chunk]
-        return JSONResponse(
-            {"apiVersion": kind.api_version, "kind": kind.list_kind, "metadata": metadata, "items": items}
-        )
+        version_of_list, list_kind = kind.api_version, kind.list_kind
+        if "as=PartialObjectMetadataList" in request.headers.get("Accept", ""):
+            version_of_list, list_kind = "meta.k8s.io/v1", "PartialObjectMetadataList"
+            each = {"apiVersion": version_of_list, "kind": "PartialObjectMetadata"}
+            items = [{**each, "metadata": body["metadata"]} for _, body in chunk]
+        return JSONResponse({"apiVersion": version_of_list, "kind": list_kind, "metadata": metadata, "items": items})
 
     def _watch(self, request: Request, target: _Target) -> Response:
         events = watch(

@@ -66,6 +66,15 @@ async def test_the_client_lists_in_chunks(api: KubernetesApi, cleanups: Cleanups
     assert [item async for item in api.list(APPLIANCES) if item["metadata"]["name"] == namespace] == []
 
 
+async def test_the_client_lists_metadata_alone(api: KubernetesApi, cleanups: Cleanups, namespace: str) -> None:
+    created = [cleanups.create(f"vm-{number}") for number in range(3)]
+    listed = [item async for item in api.list(CLEANUPS, namespace, chunk=2, only_metadata=True)]
+    assert [item["metadata"] for item in listed] == [body["metadata"] for body in created]
+    assert {(item["kind"], item.get("spec"), item.get("status")) for item in listed} == {
+        ("PartialObjectMetadata", None, None)
+    }
+
+
 async def test_the_client_reads_secrets_and_the_version(api: KubernetesApi, server: ApiServer, namespace: str) -> None:
     secret = {"metadata": {"name": "oma"}, "stringData": {"url": "s3cret"}}
     content(server.http.post(f"/api/v1/namespaces/{namespace}/secrets", json=secret), 201)

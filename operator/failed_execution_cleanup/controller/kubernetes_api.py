@@ -70,6 +70,10 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+ONLY_METADATA = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""A list whose items have their metadata alone (peers and conventions: how metadata-only informers ask)."""
+CHUNK = 500
+"""Objects of one page of a list."""
 LEASES = "/apis/coordination.k8s.io/v1"
 EVENTS = "/apis/events.k8s.io/v1"
 REVIEWS = "/apis/authentication.k8s.io/v1"
@@ -408,7 +412,12 @@ class KubernetesApi:
         return await self._call("GET", path, subject=_subject(resource.kind, namespace, name))
 
     async def list(
-        self, resource: CustomResource, namespace: str | None = None, *, chunk: int = 500
+        self,
+        resource: CustomResource,
+        namespace: str | None = None,
+        *,
+        chunk: int = CHUNK,
+        only_metadata: bool = False,
     ) -> AsyncIterator[Body]:
         """Yield all custom resources of a kind, in one namespace or in all, fetched `chunk` at a time.
 
@@ -418,7 +427,9 @@ class KubernetesApi:
         token = ""
         while True:
             try:
-                page = await self.page(resource, namespace, limit=chunk, continue_token=token)
+                page = await self.page(
+                    resource, namespace, limit=chunk, continue_token=token, only_metadata=only_metadata
+                )
             except Expired as expired:
                 if not expired.continue_token:
                     raise
@@ -436,8 +447,9 @@ class KubernetesApi:
         namespace: str | None = None,
         *,
         selection: Selection = Selection(),
-        limit: int = 500,
+        limit: int = CHUNK,
         continue_token: str = "",
+        only_metadata: bool = False,
     ) -> Page:
         """Read a part of a list: at most `limit` objects, in one namespace or in all.
 
@@ -445,7 +457,8 @@ class KubernetesApi:
             Expired: the token is too old (about five minutes); its own token, if any, goes on with a newer list.
         """
         query = {**selection.query, "limit": str(limit), **({"continue": continue_token} if continue_token else {})}
-        answer = await self._call("GET", resource.path(namespace), query=query, subject=_list_of(resource, namespace))
+        subject, accept = _list_of(resource, namespace), ONLY_METADATA if only_metadata else JSON
+        answer = await self._call("GET", resource.path(namespace), query=query, subject=subject, accept=accept)
         metadata = answer["metadata"]
         return Page(tuple(answer["items"]), metadata.get("continue", ""), metadata.get("resourceVersion", ""))
 
@@ -640,12 +653,14 @@ class KubernetesApi:
         query: Mapping[str, str] | None = None,
         body: Body | None = None,
         content_type: str = JSON,
+        accept: str = JSON,
     ) -> Body:
-        status, retry_after, content = await self._send(method, path, subject, query, body, content_type)
+        headers = {"Accept": accept, "Content-Type": content_type}
+        status, retry_after, content = await self._send(method, path, subject, query, body, headers)
         if status == 401:
             # Tokens of exec plugins and rotated files expire under a long-lived client.
             await self._reload_credentials()
-            status, retry_after, content = await self._send(method, path, subject, query, body, content_type)
+            status, retry_after, content = await self._send(method, path, subject, query, body, headers)
         answer = _decode(content)
         if 200 <= status < 300 and answer is not None:
             return answer
@@ -658,17 +673,17 @@ class KubernetesApi:
         subject: str,
         query: Mapping[str, str] | None,
         body: Body | None,
-        content_type: str,
+        headers: Mapping[str, str],
     ) -> tuple[int, str | None, bytes]:
         try:
-            method_, url, headers, body_, _ = await self._client.param_serialize(
+            method_, url, sent, body_, _ = await self._client.param_serialize(
                 method=method,
                 resource_path=path if not query else f"{path}?{urlencode(query)}",
-                header_params={"Accept": JSON, "Content-Type": content_type},
+                header_params=dict(headers),
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = await self._client.call_api(method_, url, headers, body_, _request_timeout=self._timeout)
+            response = await self._client.call_api(method_, url, sent, body_, _request_timeout=self._timeout)
             content = await response.read()
         except TimeoutError as error:
             seconds = self._timeout.total

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import kopf
 
 from failed_execution_cleanup.controller.cleanup_index import CleanupIndex
-from failed_execution_cleanup.controller.kubernetes_api import CLEANUPS, KubernetesApi, KubernetesError
+from failed_execution_cleanup.controller.kubernetes_api import CHUNK, CLEANUPS, KubernetesApi, KubernetesError, NotFound
 from failed_execution_cleanup.controller.reconcile import Key, is_settled
 from failed_execution_cleanup.controller.retention import Retention
 from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup
@@ -33,6 +33,8 @@ from failed_execution_cleanup.run.queue import Lane, WorkQueue
 
 logger = logging.getLogger(__name__)
 
+_BREATH_SECONDS: Final = 0.2
+"""Pause between two pages of the list of all cleanups."""
 _ANNOTATIONS: Final = (REQUESTED_AT_ANNOTATION, APPROVED_PLAN_ANNOTATION, SUSPENDED_ANNOTATION)
 
 
@@ -115,8 +117,7 @@ class Watching:
         if kind == "DELETED":
             self._forget(key)
             return
-        known, version = self._seen.get(key), metadata["resourceVersion"]
-        if kind is None and known is not None and known.version == version and known.mark[0] == metadata["uid"]:
+        if kind is None and self._is_known(key, metadata):
             return  # a list of thousands that did not change must not hold up those who work
         if self._retention is not None:
             self._retention.see(body)
@@ -130,8 +131,8 @@ class Watching:
             deleting,
             tuple(annotations.get(name) for name in _ANNOTATIONS),
         )
-        said = _said_in(body)
-        self._seen[key] = _Sight(version, mark, said)
+        known, said = self._seen.get(key), _said_in(body)
+        self._seen[key] = _Sight(metadata["resourceVersion"], mark, said)
         if known is not None and known.mark == mark and said >= known.said:
             return
         lane = self._lane(body, deleting=deleting, known=known is not None, listed=kind is None)
@@ -149,18 +150,41 @@ class Watching:
         """
         while True:
             await asyncio.sleep(seconds)
-            listed: set[Key] = set()
             try:
-                for namespace in namespaces or (None,):
-                    async for body in api.list(CLEANUPS, namespace):
-                        self.see(None, body)
-                        listed.add((body["metadata"]["namespace"], body["metadata"]["name"]))
+                await self._compare(api, namespaces)
             except KubernetesError as error:
                 logger.warning("Cannot list cleanups; it is tried again", extra={"cause": str(error)})
-                continue
-            # One that was created meanwhile is forgotten too: its next event is news again, which costs a look.
-            for key in self._seen.keys() - listed:
-                self._forget(key)
+
+    async def _compare(self, api: KubernetesApi, namespaces: Sequence[str]) -> None:
+        """Hold the versions of all cleanups against what is known, and read only what differs.
+
+        The list is one of the moment it began, and is read without haste, so that it holds up nobody who works: what it says of a
+        cleanup may be old, what is read by name is not.
+        """
+        known, listed = set(self._seen), set[Key]()
+        for namespace in namespaces or (None,):
+            async for body in api.list(CLEANUPS, namespace, only_metadata=True):
+                metadata = body["metadata"]
+                key: Key = (metadata["namespace"], metadata["name"])
+                listed.add(key)
+                if not self._is_known(key, metadata):
+                    await self._read(api, key)
+                if len(listed) % CHUNK == 0:
+                    await asyncio.sleep(_BREATH_SECONDS)
+        for key in known - listed:
+            await self._read(api, key)
+
+    async def _read(self, api: KubernetesApi, key: Key) -> None:
+        try:
+            body = await api.get(CLEANUPS, *key)
+        except NotFound:
+            self._forget(key)
+        else:
+            self.see(None, body)
+
+    def _is_known(self, key: Key, metadata: Mapping[str, Any]) -> bool:
+        seen = self._seen.get(key)
+        return seen is not None and seen.version == metadata["resourceVersion"] and seen.mark[0] == metadata["uid"]
 
     def _forget(self, key: Key) -> None:
         if self._retention is not None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from failed_execution_cleanup.controller.kubernetes_api import KubernetesApi, Unreachable
+from failed_execution_cleanup.controller.kubernetes_api import KubernetesApi, NotFound, Unreachable
 from failed_execution_cleanup.controller.reconcile import Key
 from failed_execution_cleanup.controller.watching import Watching
 from failed_execution_cleanup.run.queue import WorkQueue
@@ -45,17 +45,28 @@ CLEANED = cleanup(("True", "Cleaned"))
 
 
 class Api:
-    """Lists what it is given, one list after the other; None is an API that cannot be reached."""
+    """Lists what it is given, one list after the other; None is an API that cannot be reached. Tells by name what is stored now."""
 
     def __init__(self, *lists: list[dict[str, Any]] | None) -> None:
         self.lists = list(lists)
+        self.stored: dict[str, dict[str, Any]] | None = None
+        self.read: list[str] = []
 
-    async def list(self, *_: object) -> AsyncIterator[dict[str, Any]]:
+    async def list(self, *_: object, only_metadata: bool) -> AsyncIterator[dict[str, Any]]:
+        assert only_metadata
         found = self.lists.pop(0) if self.lists else []
         if found is None:
             raise Unreachable("no answer")
+        self._listed = {body["metadata"]["name"]: body for body in found}
         for body in found:
-            yield body
+            yield {"metadata": body["metadata"]}
+
+    async def get(self, _resource: object, _namespace: str, name: str) -> dict[str, Any]:
+        self.read.append(name)
+        stored = self._listed if self.stored is None else self.stored
+        if name not in stored:
+            raise NotFound("not found", status=404)
+        return stored[name]
 
 
 @pytest.fixture
@@ -128,6 +139,41 @@ async def test_object_whose_deletion_no_event_told_is_forgotten(watching: Watchi
     resync.cancel()
     watching.see("ADDED", cleanup())
     assert await taken(queue)
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_what_changed_while_a_list_was_read_is_taken_as_it_is_now(
+    watching: Watching, queue: WorkQueue[Key]
+) -> None:
+    """The list is of the moment it began; a cleanup that ended meanwhile has not begun again."""
+    api = Api([cleanup()], [])
+    watching.see("ADDED", WORKING)
+    await taken(queue)
+    watching.see("MODIFIED", CLEANED)
+    api.stored = {"pgtest1": CLEANED}
+    resync = asyncio.create_task(watching.keep_in_step(cast("KubernetesApi", api), ("dr",), 10))
+    for _ in range(2):  # an old version of it, then none
+        await asyncio.sleep(10.1)
+        assert not await taken(queue)
+    resync.cancel()
+    assert api.read == ["pgtest1", "pgtest1"]
+    watching.see("MODIFIED", CLEANED)
+    assert not await taken(queue)
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_what_is_known_is_not_read(watching: Watching, queue: WorkQueue[Key]) -> None:
+    watching.see("ADDED", WORKING)
+    await taken(queue)
+    api = Api([WORKING], [CLEANED])
+    resync = asyncio.create_task(watching.keep_in_step(cast("KubernetesApi", api), ("dr",), 10))
+    await asyncio.sleep(10.1)
+    assert api.read == []
+    await asyncio.sleep(10.1)
+    resync.cancel()
+    assert api.read == ["pgtest1"]
 
 
 @pytest.mark.asyncio
