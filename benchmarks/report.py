@@ -20,8 +20,8 @@ _TITLES: Final[Mapping[str, str]] = {
 }
 _INTRODUCTION: Final = """# Figures
 
-From one run of `make bench`; each table says how often a figure was measured and how far the measurements lie apart.
-`benchmarks/README.md` tells what each limit is for and how to measure again.
+Each section is one run of its benchmark; its table says how often a figure was measured and how far the measurements lie apart.
+[Benchmarks](../../benchmarks/README.md) tells what each limit is for and how to measure again.
 """
 
 
