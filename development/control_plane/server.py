@@ -25,8 +25,10 @@ _READY_SECONDS = 45.0
 _KUBECTL_SECONDS = 30.0
 # Nothing here is worth a long goodbye: the data is thrown away.
 _STOP_SECONDS = 5.0
-# Several of them run side by side on few cores: to pass work between threads and to collect garbage took a quarter of their CPU.
-_FRUGAL = {"GOMAXPROCS": "1", "GOGC": "400"}
+# To collect garbage takes every core it can have, and took an eighth of their CPU; memory is not short.
+_SPARING = {"GOGC": "400"}
+# Several of them run side by side on few cores: to pass work between threads took another eighth.
+_FRUGAL = {"GOMAXPROCS": "1"}
 # Programs are watched, not people: tests compare what an operator asked for with what it may do.
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -69,7 +71,7 @@ class ControlPlane:
             MissingProgramError: When one is missing; says how to get it.
         """
         self._binaries = find_binaries()
-        self._environment = {**os.environ} if alone else {**os.environ, **_FRUGAL}
+        self._environment = {**os.environ, **_SPARING, **({} if alone else _FRUGAL)}
         self._processes: list[Process] = []
         self.directory = Path(tempfile.mkdtemp(prefix="control-plane-"))
         self.url = f"https://{LOOPBACK}:{free_port()}"

@@ -10,8 +10,9 @@ import pytest
 from development.cache import cache_directory
 from development.control_plane.binaries import (
     GO_MODULE,
+    ETCD,
     KUBE_APISERVER,
-    built_kube_apiserver,
+    built,
     find_binaries,
     kubernetes_version,
 )
@@ -49,7 +50,7 @@ def test_built_api_server_is_kept_by_version_outside_the_checkout(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     expected = tmp_path / "failed-execution-cleanup/control-plane" / kubernetes_version() / "kube-apiserver"
-    assert built_kube_apiserver() == expected
+    assert built(KUBE_APISERVER) == expected
 
 
 def test_relative_cache_home_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +62,12 @@ def test_relative_cache_home_is_ignored(tmp_path: Path, monkeypatch: pytest.Monk
 def test_staging_modules_have_the_release_of_kubernetes() -> None:
     replaced = re.findall(r"=> k8s\.io/\S+ (v\S+)", (GO_MODULE / "go.mod").read_text())
     assert set(replaced) == {kubernetes_version().replace("v1.", "v0.")}
+
+
+def test_etcd_is_of_the_release_that_the_api_server_was_made_for() -> None:
+    client = re.search(r"^\s+go\.etcd\.io/etcd/client/v3 v(\d+\.\d+)\.", (GO_MODULE / "go.mod").read_text(), re.MULTILINE)
+    assert client is not None
+    assert ETCD.version.startswith(f"v{client[1]}.")
 
 
 def test_go_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from development.control_plane.binaries import KUBE_APISERVER
+from development.control_plane.binaries import ETCD, KUBE_APISERVER
 from development.go_build import BuildError, GoProgram, build
 from development.go_tools import TOOLS, find_tool
 from development.processes import MissingProgramError
 
-EVERY_PROGRAM = pytest.mark.parametrize("program", [KUBE_APISERVER, *TOOLS.values()], ids=lambda program: program.name)
+EVERY_PROGRAM = pytest.mark.parametrize("program", [KUBE_APISERVER, ETCD, *TOOLS.values()], ids=lambda program: program.name)
 
 _GO = """#!/bin/sh
 case "$1" in
@@ -56,7 +57,7 @@ def test_release_and_go_version_are_pinned_with_checksums(program: GoProgram) ->
     assert program.version.startswith("v")
     assert program.go_version
     assert f"{program.source} {program.version} h1:" in (program.module / "go.sum").read_text()
-    assert f"{program.source}/{program.package}" in (program.module / "go.mod").read_text()
+    assert re.search(rf"^(tool )?\s*{re.escape(program.path)}$", (program.module / "go.mod").read_text(), re.MULTILINE)
 
 
 def test_a_build_names_package_tags_and_stamps_and_is_kept(
