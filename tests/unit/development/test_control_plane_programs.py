@@ -9,8 +9,8 @@ import pytest
 
 from development.cache import cache_directory
 from development.control_plane.binaries import (
-    GO_MODULE,
     ETCD,
+    GO_MODULE,
     KUBE_APISERVER,
     built,
     find_binaries,
@@ -65,7 +65,9 @@ def test_staging_modules_have_the_release_of_kubernetes() -> None:
 
 
 def test_etcd_is_of_the_release_that_the_api_server_was_made_for() -> None:
-    client = re.search(r"^\s+go\.etcd\.io/etcd/client/v3 v(\d+\.\d+)\.", (GO_MODULE / "go.mod").read_text(), re.MULTILINE)
+    client = re.search(
+        r"^\s+go\.etcd\.io/etcd/client/v3 v(\d+\.\d+)\.", (GO_MODULE / "go.mod").read_text(), re.MULTILINE
+    )
     assert client is not None
     assert ETCD.version.startswith(f"v{client[1]}.")
 

@@ -12,7 +12,9 @@ from development.go_build import BuildError, GoProgram, build
 from development.go_tools import TOOLS, find_tool
 from development.processes import MissingProgramError
 
-EVERY_PROGRAM = pytest.mark.parametrize("program", [KUBE_APISERVER, ETCD, *TOOLS.values()], ids=lambda program: program.name)
+EVERY_PROGRAM = pytest.mark.parametrize(
+    "program", [KUBE_APISERVER, ETCD, *TOOLS.values()], ids=lambda program: program.name
+)
 
 _GO = """#!/bin/sh
 case "$1" in
