@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import httpx
 
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from failed_execution_cleanup.appliance.calls import CallListener
 
 _LIST_ATTEMPTS = 3
+_VOLUMES: Final = "listVolumes"
+_SNAPSHOTS: Final = "listSnapshots"
 _LOOK_WAITS_SECONDS = 0.5
 """The longest a look at a job steps back behind requests that something waits for."""
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -128,10 +130,17 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class OSSEAReads:
-    """Reads that clients of one account make together."""
+    """Reads that clients of one account make together.
+
+    Attributes:
+        pages: requests that the last reading of each long list took, by command.
+    """
 
     skyline: SharedRead[Skyline] = field(default_factory=SharedRead)
+    volumes: SharedRead[tuple[CloudVolume, ...]] = field(default_factory=partial(SharedRead, gather_seconds=0.0))
+    snapshots: SharedRead[tuple[CloudSnapshot, ...]] = field(default_factory=partial(SharedRead, gather_seconds=0.0))
     pending_jobs: SharedRead[frozenset[str]] = field(default_factory=SharedRead)
+    pages: dict[str, int] = field(default_factory=dict)
 
 
 class OSSEAClient:
@@ -250,7 +259,40 @@ class OSSEAClient:
         Raises:
             NotFound: the server does not know the VM.
         """
-        rows = await self._list("listVolumes", "volume", VolumeRow, of={"virtualmachineid": vm_id}, id=volume_id)
+        if vm_id is None and (volume_id is None or self._is_list_cheaper(_VOLUMES)):
+            listed = await self._shared.volumes(self._read_volumes)
+            if volume_id is None:
+                return listed
+            if shown := tuple(volume for volume in listed if volume.id == volume_id):
+                return shown
+        return await self._read_volumes(vm_id, volume_id)
+
+    async def list_snapshots(
+        self, volume_id: str | None = None, *, snapshot_id: str | None = None
+    ) -> tuple[CloudSnapshot, ...]:
+        """Volume snapshots: all, those of one volume, or one. `size` is the size of the volume they hold, in bytes.
+
+        Raises:
+            NotFound: the server does not know the volume; its snapshots may exist all the same.
+        """
+        if snapshot_id is None and (volume_id is None or self._is_list_cheaper(_SNAPSHOTS)):
+            listed = await self._shared.snapshots(self._read_snapshots)
+            if volume_id is None:
+                return listed
+            if shown := tuple(snapshot for snapshot in listed if snapshot.volume_id == volume_id):
+                return shown
+        return await self._read_snapshots(volume_id, snapshot_id)
+
+    def _is_list_cheaper(self, command: str) -> bool:
+        """Whether the list of everything takes no more requests than wait for their turn already.
+
+        All who look for one object then take that list, so a queue for the limit grows shorter by itself; what the list does not show
+        is asked for by its id, as ever.
+        """
+        return self._limiter.waiting >= self._shared.pages.get(command, 1)
+
+    async def _read_volumes(self, vm_id: str | None = None, volume_id: str | None = None) -> tuple[CloudVolume, ...]:
+        rows = await self._list(_VOLUMES, "volume", VolumeRow, of={"virtualmachineid": vm_id}, id=volume_id)
         return tuple(
             CloudVolume(
                 id=row.id,
@@ -267,15 +309,10 @@ class OSSEAClient:
             for row in rows
         )
 
-    async def list_snapshots(
-        self, volume_id: str | None = None, *, snapshot_id: str | None = None
+    async def _read_snapshots(
+        self, volume_id: str | None = None, snapshot_id: str | None = None
     ) -> tuple[CloudSnapshot, ...]:
-        """Volume snapshots: all, those of one volume, or one. `size` is the size of the volume they hold, in bytes.
-
-        Raises:
-            NotFound: the server does not know the volume; its snapshots may exist all the same.
-        """
-        rows = await self._list("listSnapshots", "snapshot", SnapshotRow, of={"volumeid": volume_id}, id=snapshot_id)
+        rows = await self._list(_SNAPSHOTS, "snapshot", SnapshotRow, of={"volumeid": volume_id}, id=snapshot_id)
         return tuple(
             CloudSnapshot(
                 id=row.id,
@@ -480,6 +517,8 @@ class OSSEAClient:
             totals.add(total if isinstance(total, int) else len(rows))
             page_size = page_size or len(found)
             if not found or page * page_size >= max(totals):
+                if not parameters:
+                    self._shared.pages[command] = page
                 return rows, totals == {len(rows)}
             page += 1
             paging = {"page": str(page), "pagesize": str(page_size)}

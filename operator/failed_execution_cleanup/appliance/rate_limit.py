@@ -39,6 +39,12 @@ class RateLimit:
         self._closed_until = float("-inf")  # loop time before which nothing passes
         self._turn = asyncio.Lock()
         self._waited = waited
+        self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn now."""
+        return self._waiting
 
     def pause(self, seconds: float) -> None:
         """Let nothing pass for so long; a longer pause that runs already stays."""
@@ -56,13 +62,19 @@ class RateLimit:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         came_at = loop.time()
-        async with self._turn:
-            opened_at = float("-inf")
-            # Again after a sleep in which a longer pause began.
-            while (opens_at := max(self._full_at - self._tolerance, self._closed_until)) > max(opened_at, loop.time()):
-                await asyncio.sleep(opens_at - loop.time())
-                opened_at = opens_at
-            self._full_at = max(self._full_at, loop.time()) + self._interval
+        self._waiting += 1
+        try:
+            async with self._turn:
+                opened_at = float("-inf")
+                # Again after a sleep in which a longer pause began.
+                while (opens_at := max(self._full_at - self._tolerance, self._closed_until)) > max(
+                    opened_at, loop.time()
+                ):
+                    await asyncio.sleep(opens_at - loop.time())
+                    opened_at = opens_at
+                self._full_at = max(self._full_at, loop.time()) + self._interval
+        finally:
+            self._waiting -= 1
         if self._waited is not None and (seconds := loop.time() - came_at) > 0:
             self._waited(seconds)
         return self

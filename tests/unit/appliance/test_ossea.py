@@ -3,8 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -154,7 +155,7 @@ async def test_an_impossible_id_is_refused_before_anything_is_sent(bad: str) -> 
 @pytest.mark.asyncio
 async def test_every_read_waits_for_the_limiter() -> None:
     asked = client(ok({}), limiter=RateLimit(2))
-    await asyncio.gather(*(asked.list_volumes() for _ in range(5)))
+    await asyncio.gather(*(asked.list_hosts() for _ in range(5)))
     assert asyncio.get_running_loop().time() == pytest.approx(2.0)
 
 
@@ -437,6 +438,88 @@ async def test_lists_are_read_to_the_end_whatever_the_servers_maximum(number: in
     server = Server(paged(ids, maximum=100))
     assert [volume.id for volume in await client(server).list_volumes()] == ids
     assert len(server.forms) == max(1, -(-number // 100))
+
+
+VOLUMES = tuple(f"bbbbbbbb-0000-4000-8000-{number:012}" for number in range(12))
+
+
+def held(form: Form, ids: Sequence[str] = VOLUMES, maximum: int = 500) -> httpx.Response:
+    """Lists of volumes and of their snapshots, one of each volume; by the volume's id or of all."""
+    wanted = form.get("id") or form.get("volumeid")
+    if form["command"] == "listSnapshots":
+        rows = [{"id": f"snapshot of {id_}", "volumeid": id_} for id_ in ids if wanted in (None, id_)]
+        return ok({"count": len(rows), "snapshot": rows})
+    return ok({"count": 1, "volume": [{"id": wanted}]}) if wanted else paged(list(ids), maximum)(form)
+
+
+def commands(server: Server) -> list[tuple[str, str | None]]:
+    return [(form["command"], form.get("id") or form.get("volumeid")) for form in server.forms]
+
+
+@pytest.mark.looptime
+@pytest.mark.asyncio
+async def test_who_would_queue_up_for_one_object_each_take_the_list_of_all() -> None:
+    server = Server(held)
+    asked = client(server, limiter=RateLimit(1))
+    volumes = await asyncio.gather(*(asked.list_volumes(volume_id=id_) for id_ in VOLUMES))
+    assert [[volume.id for volume in found] for found in volumes] == [[id_] for id_ in VOLUMES]
+    # The first passes at once, the second waits alone; all others find it waiting and share one list.
+    assert commands(server) == [("listVolumes", VOLUMES[0]), ("listVolumes", VOLUMES[1]), ("listVolumes", None)]
+    server.forms.clear()
+    snapshots = await asyncio.gather(*(asked.list_snapshots(id_) for id_ in VOLUMES))
+    assert [[snapshot.volume_id for snapshot in found] for found in snapshots] == [[id_] for id_ in VOLUMES]
+    assert commands(server) == [("listSnapshots", VOLUMES[0]), ("listSnapshots", None)]
+
+
+@pytest.mark.looptime
+@pytest.mark.asyncio
+async def test_a_list_that_was_under_way_does_not_answer_who_asks_later() -> None:
+    attached: dict[str, str] = {}
+
+    def answer(form: Form) -> httpx.Response:
+        return ok(
+            {"count": len(VOLUMES), "volume": [{"id": id_, "virtualmachineid": attached.get(id_)} for id_ in VOLUMES]}
+        )
+
+    server = Server(answer)
+    asked = client(server, limiter=RateLimit(1))
+    await asked.turn()
+    first = asyncio.create_task(asked.list_volumes())
+    await asyncio.sleep(0.5)
+    attached[VOLUMES[5]] = VM  # while that list waits for its turn
+    later = asyncio.create_task(asked.list_volumes(volume_id=VOLUMES[5]))
+    await first
+    ((found),) = await later
+    assert found.vm_id == VM
+    assert commands(server) == [("listVolumes", None), ("listVolumes", None)]
+
+
+@pytest.mark.looptime
+@pytest.mark.asyncio
+async def test_what_the_list_of_all_does_not_show_is_asked_for_by_its_id() -> None:
+    server = Server(partial(held, ids=VOLUMES[:3]))
+    asked = client(server, limiter=RateLimit(1))
+    await asked.turn()
+    hidden = VOLUMES[7]
+    waiting = asyncio.create_task(asked.turn())
+    await asyncio.sleep(0)
+    assert [volume.id for volume in await asked.list_volumes(volume_id=hidden)] == [hidden]
+    await waiting
+    assert commands(server) == [("listVolumes", None), ("listVolumes", hidden)]
+
+
+@pytest.mark.looptime
+@pytest.mark.asyncio
+async def test_a_list_of_more_pages_than_requests_that_wait_is_not_read_for_one_object() -> None:
+    server = Server(partial(held, maximum=3))
+    asked = client(server, limiter=RateLimit(1))
+    await asked.list_volumes()  # four pages
+    server.forms.clear()
+    await asyncio.gather(*(asked.list_volumes(volume_id=id_) for id_ in VOLUMES[:4]))
+    assert commands(server) == [("listVolumes", id_) for id_ in VOLUMES[:4]]
+    server.forms.clear()
+    await asyncio.gather(*(asked.list_volumes(volume_id=id_) for id_ in VOLUMES))
+    assert commands(server) == [("listVolumes", id_) for id_ in VOLUMES[:4]] + [("listVolumes", None)] * 4
 
 
 async def test_a_list_that_moves_between_pages_is_read_again() -> None:
