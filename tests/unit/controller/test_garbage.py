@@ -22,7 +22,9 @@ class Ring:
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """The collector of this process is that of all its tests."""
+    usual = gc.get_threshold()
     yield
+    gc.set_threshold(*usual)
     gc.freeze()
 
 
@@ -51,6 +53,17 @@ async def test_what_the_start_reads_is_exempt_after_a_second() -> None:
     del kept
     gc.collect()
     assert gone() is not None, "it was exempt"
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_one_page_of_a_list_does_not_make_it_look_at_everything() -> None:
+    sparing = asyncio.create_task(keep_sparing_survivors())
+    await asyncio.sleep(0.5)
+    before = gc.get_stats()[2]["collections"]
+    page = [{"metadata": {"labels": {}, "annotations": {}, "owner": [number]}} for number in range(2000)]
+    assert gc.get_stats()[2]["collections"] == before, len(page)
+    sparing.cancel()
 
 
 @pytest.mark.asyncio
