@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import kopf
 
 from failed_execution_cleanup.controller.cleanup_index import CleanupIndex
-from failed_execution_cleanup.controller.kubernetes_api import CLEANUPS, KubernetesApi, KubernetesError, NotFound
+from failed_execution_cleanup.controller.kubernetes_api import CHUNK, CLEANUPS, KubernetesApi, KubernetesError, NotFound
 from failed_execution_cleanup.controller.reconcile import Key, is_settled
 from failed_execution_cleanup.controller.retention import Retention
 from failed_execution_cleanup.resources.cleanup import FailedExecutionCleanup
@@ -33,10 +33,8 @@ from failed_execution_cleanup.run.queue import Lane, WorkQueue
 
 logger = logging.getLogger(__name__)
 
-_PAGE: Final = 200
-"""Cleanups on one page of the list of all: to take in more of them at once holds up those who work."""
-_BREATH_SECONDS: Final = 0.1
-"""Pause between two pages."""
+_BREATH_SECONDS: Final = 0.2
+"""Pause between two pages of the list of all cleanups."""
 _ANNOTATIONS: Final = (REQUESTED_AT_ANNOTATION, APPROVED_PLAN_ANNOTATION, SUSPENDED_ANNOTATION)
 
 
@@ -165,13 +163,13 @@ class Watching:
         """
         known, listed = set(self._seen), set[Key]()
         for namespace in namespaces or (None,):
-            async for body in api.list(CLEANUPS, namespace, chunk=_PAGE, only_metadata=True):
+            async for body in api.list(CLEANUPS, namespace, only_metadata=True):
                 metadata = body["metadata"]
                 key: Key = (metadata["namespace"], metadata["name"])
                 listed.add(key)
                 if not self._is_known(key, metadata):
                     await self._read(api, key)
-                if len(listed) % _PAGE == 0:
+                if len(listed) % CHUNK == 0:
                     await asyncio.sleep(_BREATH_SECONDS)
         for key in known - listed:
             await self._read(api, key)
